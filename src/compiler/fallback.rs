@@ -1,0 +1,163 @@
+//! Subgraphs that tract executes.
+
+use tract_onnx::Onnx;
+use tract_onnx::pb::ModelProto;
+use tract_onnx::tract_hir::internal::*;
+
+use super::limits::{MAX_TENSOR_BYTES, too_large};
+use super::{registry, tensors};
+use crate::error::{Error, ErrorCode, Result};
+use crate::plan::{Dim, Fact};
+
+/// A graph with concrete inputs, ready to run.
+pub struct Subgraph {
+    state: TypedSimpleState,
+    /// Facts of the outputs.
+    pub outputs: Vec<Fact>,
+}
+
+impl Subgraph {
+    /// Has tract infer, simplify and plan the model's graph, whose inputs must have concrete shapes.
+    pub fn new(proto: &ModelProto) -> Result<Self> {
+        guarded(|| Self::build(proto)).map_err(|problem| problem.into_error(ErrorCode::InvalidModel))
+    }
+
+    fn build(proto: &ModelProto) -> Result<Self, Problem> {
+        let framework =
+            Onnx { op_register: registry::operators(), ignore_value_info: true, ..Onnx::default() }.with_ignore_output_shapes(true);
+        let parsed = framework.parse(proto, None)?;
+        let mut inferred = parsed.model;
+        inferred.analyse(false)?;
+        let typed = inferred.into_typed()?;
+        check_sizes(&typed)?;
+        // Where tract's own rewriting fails, the graph as it is still runs.
+        let simplified = guarded(|| -> Result<TypedModel, Problem> {
+            let model = typed.clone().into_decluttered()?;
+            check_sizes(&model)?;
+            Ok(model.into_optimized()?)
+        });
+        let model = match simplified {
+            Ok(model) => model,
+            Err(Problem::Ours(error)) => return Err(Problem::Ours(error)),
+            Err(Problem::Tract(_)) => typed,
+        };
+        let outputs = model.output_outlets()?.iter().map(|o| fact(model.outlet_fact(*o)?)).collect::<TractResult<_>>()?;
+        let plan = TypedSimplePlan::new(model)?;
+        Ok(Self { state: plan.spawn()?, outputs })
+    }
+
+    /// Runs. The inputs have the types and shapes that the graph was planned for.
+    pub fn run(&mut self, inputs: &[&crate::tensor::Tensor]) -> Result<Vec<crate::tensor::Tensor>> {
+        let state = &mut self.state;
+        let result = guarded(|| -> Result<_, Problem> {
+            let inputs = inputs.iter().map(|t| Ok(tensors::to_tract(t)?.into_tvalue())).collect::<TractResult<TVec<_>>>()?;
+            let outputs = state.run(inputs)?;
+            Ok(outputs.iter().map(|t| tensors::from_tract(t)).collect::<TractResult<Vec<_>>>()?)
+        });
+        result.map_err(|problem| {
+            // What a failed run left behind must not meet the next one.
+            let _ = self.state.reset_turn();
+            problem.into_error(ErrorCode::ExecutionFailed)
+        })
+    }
+}
+
+fn fact(fact: &TypedFact) -> TractResult<Fact> {
+    let shape = fact.shape.iter().map(|d| d.to_usize().map_or(Dim::Unknown, Dim::Fixed)).collect();
+    Ok(Fact { data_type: tensors::data_type(fact.datum_type)?, shape })
+}
+
+fn check_sizes(model: &TypedModel) -> Result<()> {
+    for node in model.nodes() {
+        for output in &node.outputs {
+            let mut bytes = output.fact.datum_type.size_of() as u64;
+            for dim in output.fact.shape.iter().filter_map(|d| d.to_i64().ok()) {
+                bytes = bytes.saturating_mul(u64::try_from(dim).unwrap_or(0));
+            }
+            if bytes > MAX_TENSOR_BYTES {
+                return Err(too_large("the output of a node").at_node(&*node.name, node.op.name()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A failure in tract, or one that we have already put into words.
+enum Problem {
+    Tract(TractError),
+    Ours(Error),
+}
+
+impl From<TractError> for Problem {
+    fn from(error: TractError) -> Self {
+        Self::Tract(error)
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        Self::Ours(error)
+    }
+}
+
+impl Problem {
+    fn into_error(self, code: ErrorCode) -> Error {
+        match self {
+            Self::Ours(error) => error,
+            Self::Tract(error) => describe(&error, code),
+        }
+    }
+}
+
+/// tract reports a chain: outermost where, innermost why. The reason goes first, the node into its own field.
+fn describe(error: &TractError, code: ErrorCode) -> Error {
+    if let Some(own) = error.chain().find_map(|cause| cause.downcast_ref::<Error>()) {
+        return own.clone();
+    }
+    let reason = error.root_cause().to_string();
+    let reason = reason.lines().next().unwrap_or_default().trim();
+    let unsupported = error.chain().any(|cause| {
+        let text = cause.to_string();
+        text.contains("not supported") || text.contains("nimplemented") || text.contains("not implemented")
+    });
+    let code = if unsupported && code == ErrorCode::InvalidModel { ErrorCode::UnsupportedModel } else { code };
+    let message = match code {
+        ErrorCode::ExecutionFailed => format!("the model failed while running: {reason}"),
+        ErrorCode::UnsupportedModel => format!("the model uses something that is not supported: {reason}"),
+        _ => format!("the model does not make sense: {reason}"),
+    };
+    let hint = match code {
+        ErrorCode::ExecutionFailed => "check the values of the inputs; if onnxruntime runs them, please report this model",
+        _ => "if onnxruntime runs this model, please report it",
+    };
+    let result = Error::new(code, message).with_hint(hint);
+    // tract quotes nodes as `#12 "name" Op`.
+    match error.chain().find_map(|cause| node_in(&cause.to_string())) {
+        Some((name, op)) => result.at_node(name, op),
+        None => result,
+    }
+}
+
+fn node_in(text: &str) -> Option<(String, String)> {
+    let (_, after) = text.split_once("#")?;
+    let (number, after) = after.split_once(" \"")?;
+    if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let (name, after) = after.split_once("\" ")?;
+    let op = after.split(|c: char| c.is_whitespace() || c == ',').next()?;
+    Some((name.to_owned(), op.to_owned()))
+}
+
+/// Runs tract's code; a panic in it becomes an error. WebAssembly cannot unwind: there a panic ends the worker, which
+/// is replaced.
+fn guarded<T>(f: impl FnOnce() -> Result<T, Problem>) -> Result<T, Problem> {
+    #[cfg(target_arch = "wasm32")]
+    return f();
+    #[cfg(not(target_arch = "wasm32"))]
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(Problem::Tract(format_err!("{}", text.unwrap_or("unknown reason"))))
+    })
+}
+

@@ -1,0 +1,40 @@
+//! The activation of a fused group.
+
+use tract_onnx::pb::{AttributeProto, NodeProto, attribute_proto};
+
+/// Bounds in real numbers, from a `Relu` or `Clip` between an operator and its `QuantizeLinear`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Clamp {
+    /// Lower bound.
+    pub low: Option<f32>,
+    /// Upper bound.
+    pub high: Option<f32>,
+}
+
+const LOW: &str = "tractlet_low";
+const HIGH: &str = "tractlet_high";
+
+impl Clamp {
+    /// The bounds that [`Self::attributes`] wrote.
+    pub fn of(node: &NodeProto) -> Self {
+        let bound = |name| node.attribute.iter().find(|a| a.name == name).map(|a| a.f);
+        Self { low: bound(LOW), high: bound(HIGH) }
+    }
+
+    /// No bounds at all.
+    pub fn is_none(self) -> bool {
+        self == Self::default()
+    }
+
+    /// As attributes of a node.
+    pub fn attributes(self) -> impl Iterator<Item = AttributeProto> {
+        [(LOW, self.low), (HIGH, self.high)].into_iter().filter_map(|(name, bound)| {
+            Some(AttributeProto {
+                name: name.to_owned(),
+                f: bound?,
+                r#type: attribute_proto::AttributeType::Float as i32,
+                ..AttributeProto::default()
+            })
+        })
+    }
+}

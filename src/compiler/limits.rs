@@ -1,0 +1,64 @@
+//! Sizes, checked before memory is asked for: an operator that makes a tensor as large as a constant says must not be
+//! evaluated by shape inference when the constant is absurd.
+
+use std::collections::HashMap;
+
+use tract_onnx::pb::{GraphProto, TensorProto};
+
+use super::onnx::{initializer_f32, initializer_i64, node_label};
+use crate::error::{Error, ErrorCode, Result};
+
+/// No tensor may need more bytes than a 32-bit memory has.
+pub const MAX_TENSOR_BYTES: u64 = 1 << 32;
+
+/// An error for a value that would not fit in memory.
+pub fn too_large(what: &str) -> Error {
+    Error::new(ErrorCode::ModelTooLarge, format!("{what} would need more than 4 GiB"))
+        .with_hint("WebAssembly memory ends at 4 GiB; the model is damaged, or too large for the web")
+}
+
+/// Checks the nodes whose output is as large as a constant operand says.
+pub fn check(graph: &GraphProto) -> Result<()> {
+    let constants: HashMap<&str, &TensorProto> = graph.initializer.iter().map(|t| (t.name.as_str(), t)).collect();
+    for node in &graph.node {
+        let constant = |position: usize| constants.get(node.input.get(position)?.as_str()).copied();
+        let ints = |position: usize| constant(position).and_then(initializer_i64);
+        let attribute = |name: &str| node.attribute.iter().find(|a| a.name == name).map(|a| a.ints.clone());
+        let product = |values: Option<Vec<i64>>| {
+            values.map(|v| v.iter().fold(1f64, |n, &d| n * (d.max(1) as f64)))
+        };
+        let elements = match node.op_type.as_str() {
+            "ConstantOfShape" => product(ints(0)),
+            "Expand" | "Tile" | "Reshape" => product(ints(1)),
+            "OneHot" => product(ints(1)),
+            "Pad" => ints(1).or_else(|| attribute("pads")).map(|v| v.iter().map(|&p| p.max(0) as f64).sum()),
+            "Conv" | "QLinearConv" | "ConvInteger" | "MaxPool" | "AveragePool" | "LpPool" | "ConvTranspose" => {
+                ["pads", "kernel_shape", "dilations", "output_shape"]
+                    .into_iter()
+                    .filter_map(attribute)
+                    .map(|v| v.iter().map(|&p| p.max(0) as f64).sum::<f64>())
+                    .reduce(f64::max)
+            }
+            "Resize" | super::registry::RESIZE_10 => product(ints(3)).or_else(|| {
+                let scales = [1, 2].into_iter().find_map(|p| constant(p).and_then(initializer_f32))?;
+                Some(scales.iter().fold(1f64, |n, &s| n * f64::from(s.max(1.0))))
+            }),
+            "Range" => {
+                let value = |p: usize| {
+                    ints(p).map(|v| v.first().copied().unwrap_or(0) as f64).or_else(|| {
+                        Some(f64::from(*constant(p).and_then(initializer_f32)?.first()?))
+                    })
+                };
+                value(0).zip(value(1)).zip(value(2)).map(|((start, limit), delta)| (limit - start) / delta)
+            }
+            _ => None,
+        };
+        if elements.is_some_and(|n| !(n <= MAX_TENSOR_BYTES as f64)) {
+            return Err(too_large("the output of a node").at_node(node_label(node), &*node.op_type));
+        }
+        for inner in node.attribute.iter().filter_map(|a| a.g.as_ref()) {
+            check(inner)?;
+        }
+    }
+    Ok(())
+}

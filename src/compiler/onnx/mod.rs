@@ -1,0 +1,43 @@
+//! From untrusted bytes to a checked `ModelProto` in one canonical form, which the rest of the compiler may rely on:
+//!
+//! * every name is defined once and resolves, nodes stand in topological order, no graph has a cycle;
+//! * initializers and tensor attributes carry `raw_data` of exactly the size they declare (strings excepted), external
+//!   data is inlined;
+//! * operators are known, contrib operators carry their domain in `op_type`, `Constant` nodes are initializers;
+//! * `value_info` is gone: its symbolic shapes contradict concrete inputs, and shape inference finds them anyway.
+
+mod decode;
+mod graph;
+mod normalise;
+mod tensors;
+
+use tract_onnx::pb::ModelProto;
+
+use super::{limits, registry};
+use crate::error::{Error, ErrorCode, Result};
+
+pub use graph::node_label;
+pub use tensors::{ExternalData, initializer_f32, initializer_i32, initializer_i64, raw_tensor};
+
+/// Decodes and checks a model and brings it into canonical form.
+pub fn import(bytes: &[u8], external: &[ExternalData]) -> Result<ModelProto> {
+    let mut model = decode::decode(bytes)?;
+    let Some(graph) = &mut model.graph else {
+        return Err(invalid("the model has no graph"));
+    };
+    graph::check(graph)?;
+    // Operators before weights: the answer to "can this run at all" must not wait for gigabytes.
+    registry::check_operators(graph)?;
+    tensors::canonicalise(graph, external)?;
+    normalise::normalise(&mut model)?;
+    if let Some(graph) = &model.graph {
+        limits::check(graph)?;
+    }
+    Ok(model)
+}
+
+/// A damaged or inconsistent model.
+pub fn invalid(message: impl Into<String>) -> Error {
+    Error::new(ErrorCode::InvalidModel, message)
+        .with_hint("export the model again, or check it with onnx.checker; if it was downloaded, compare its size")
+}

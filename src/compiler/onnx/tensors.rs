@@ -1,0 +1,182 @@
+//! Constant tensors: declared sizes held against what is there, every encoding turned into `raw_data`, external data
+//! inlined. After this, reading a constant cannot fail.
+
+use tract_onnx::pb::{GraphProto, TensorProto, tensor_proto};
+
+use super::invalid;
+use crate::compiler::limits::{MAX_TENSOR_BYTES, too_large};
+use crate::error::{Error, ErrorCode, Result};
+use crate::tensor::{DataType, Element};
+
+/// A file that goes with the model: what `external_data` entries call `location`, and its bytes.
+#[derive(Clone, Debug)]
+pub struct ExternalData {
+    /// Path as the model writes it.
+    pub path: String,
+    /// Content.
+    pub data: Vec<u8>,
+}
+
+/// Brings all constants of a graph and its subgraphs into canonical form.
+pub fn canonicalise(graph: &mut GraphProto, external: &[ExternalData]) -> Result<()> {
+    if !graph.sparse_initializer.is_empty() {
+        return Err(Error::new(ErrorCode::UnsupportedModel, "the model has sparse initializers")
+            .with_hint("export it with dense initializers"));
+    }
+    for tensor in &mut graph.initializer {
+        canonical(tensor, external)?;
+    }
+    for node in &mut graph.node {
+        let label = super::graph::node_label(node);
+        for attribute in &mut node.attribute {
+            if let Some(tensor) = &mut attribute.t {
+                canonical(tensor, external).map_err(|e| e.at_node(&*label, &*node.op_type))?;
+            }
+            if let Some(inner) = &mut attribute.g {
+                canonicalise(inner, external)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn canonical(tensor: &mut TensorProto, external: &[ExternalData]) -> Result<()> {
+    let name = tensor.name.clone();
+    let data_type = DataType::from_onnx(tensor.data_type).ok_or_else(|| {
+        let error = if tensor_proto::DataType::try_from(tensor.data_type).is_ok_and(|t| t as i32 != 0) || (17..=32).contains(&tensor.data_type) {
+            Error::new(ErrorCode::UnsupportedModel, format!("the tensor \"{name}\" has an element type that is not supported"))
+                .with_hint("supported are float16/32/64, (u)int8/16/32/64, bool and string")
+        } else {
+            invalid(format!("the tensor \"{name}\" has an element type that does not exist"))
+        };
+        error.expected("an ONNX element type", tensor.data_type)
+    })?;
+    let mut count = 1u64;
+    for &dim in &tensor.dims {
+        let dim = u64::try_from(dim).map_err(|_| invalid(format!("the tensor \"{name}\" has a negative dimension")))?;
+        count = count.saturating_mul(dim);
+    }
+    let bytes = count.saturating_mul(data_type.size().max(1) as u64);
+    if bytes > MAX_TENSOR_BYTES {
+        return Err(too_large(&format!("the tensor \"{name}\" of shape {:?}", tensor.dims)));
+    }
+    let mismatch = |found: usize| {
+        invalid(format!("the tensor \"{name}\" has another amount of data than its shape says"))
+            .expected(format!("{count} elements of {data_type}"), format!("{found}"))
+    };
+
+    if tensor.data_location == Some(tensor_proto::DataLocation::External as i32) {
+        tensor.raw_data = read_external(tensor, bytes, external)?;
+        tensor.external_data.clear();
+        tensor.data_location = None;
+    }
+    if data_type == DataType::String {
+        if tensor.string_data.len() as u64 != count {
+            return Err(mismatch(tensor.string_data.len()));
+        }
+        if let Some(bad) = tensor.string_data.iter().find(|s| std::str::from_utf8(s).is_err()) {
+            return Err(invalid(format!("the tensor \"{name}\" has a string that is not UTF-8: {bad:?}")));
+        }
+        return Ok(());
+    }
+    if tensor.raw_data.is_empty() && count > 0 {
+        let wide = |n: usize| if n as u64 == count { Ok(()) } else { Err(mismatch(n)) };
+        let ints = &tensor.int32_data;
+        tensor.raw_data = match data_type {
+            DataType::Float32 => wide(tensor.float_data.len()).map(|()| le_bytes(&tensor.float_data))?,
+            DataType::Float64 => wide(tensor.double_data.len()).map(|()| le_bytes(&tensor.double_data))?,
+            DataType::Int64 => wide(tensor.int64_data.len()).map(|()| le_bytes(&tensor.int64_data))?,
+            DataType::Uint64 => wide(tensor.uint64_data.len()).map(|()| le_bytes(&tensor.uint64_data))?,
+            // onnx.proto3: uint32 lives in uint64_data, everything narrower in int32_data.
+            DataType::Uint32 => wide(tensor.uint64_data.len())
+                .map(|()| tensor.uint64_data.iter().flat_map(|&v| (v as u32).to_le_bytes()).collect())?,
+            DataType::Int32 => wide(ints.len()).map(|()| le_bytes(ints))?,
+            DataType::Uint16 | DataType::Int16 | DataType::Float16 => {
+                wide(ints.len()).map(|()| ints.iter().flat_map(|&v| (v as u16).to_le_bytes()).collect())?
+            }
+            DataType::Uint8 | DataType::Int8 => wide(ints.len()).map(|()| ints.iter().map(|&v| v as u8).collect())?,
+            DataType::Bool => wide(ints.len()).map(|()| ints.iter().map(|&v| u8::from(v != 0)).collect())?,
+            DataType::String => Vec::new(),
+        };
+    }
+    if tensor.raw_data.len() as u64 != bytes {
+        return Err(mismatch(tensor.raw_data.len() / data_type.size().max(1)));
+    }
+    tensor.float_data = Vec::new();
+    tensor.double_data = Vec::new();
+    tensor.int32_data = Vec::new();
+    tensor.int64_data = Vec::new();
+    tensor.uint64_data = Vec::new();
+    Ok(())
+}
+
+fn le_bytes<T: Element>(values: &[T]) -> Vec<u8> {
+    bytemuck::cast_slice(values).to_vec()
+}
+
+fn read_external(tensor: &TensorProto, bytes: u64, external: &[ExternalData]) -> Result<Vec<u8>> {
+    let entry = |key: &str| tensor.external_data.iter().find(|e| e.key == key).map(|e| e.value.as_str());
+    let location = entry("location")
+        .ok_or_else(|| invalid(format!("the tensor \"{}\" is external, but names no file", tensor.name)))?;
+    let plain = |path: &str| path.strip_prefix("./").unwrap_or(path).to_owned();
+    let file = external.iter().find(|f| plain(&f.path) == plain(location)).ok_or_else(|| {
+        Error::new(ErrorCode::ExternalDataMissing, format!("the model keeps weights in the file \"{location}\""))
+            .expected(
+                location,
+                if external.is_empty() {
+                    "no external data".to_owned()
+                } else {
+                    external.iter().map(|f| f.path.as_str()).collect::<Vec<_>>().join(", ")
+                },
+            )
+            .with_hint(format!("pass it too: {{ externalData: [{{ path: '{location}', data: … }}] }}"))
+    })?;
+    let number = |key: &str| -> Result<Option<u64>> {
+        entry(key)
+            .map(|v| v.parse().map_err(|_| invalid(format!("the tensor \"{}\" has a bad external {key}", tensor.name))))
+            .transpose()
+    };
+    let offset = number("offset")?.unwrap_or(0);
+    let length = number("length")?.unwrap_or(bytes);
+    let range = usize::try_from(offset).ok().zip(offset.checked_add(length).and_then(|end| usize::try_from(end).ok()));
+    match range.and_then(|(start, end)| file.data.get(start..end)) {
+        Some(data) => Ok(data.to_vec()),
+        None => Err(invalid(format!("the tensor \"{}\" lies outside of \"{location}\"", tensor.name))
+            .expected(format!("{length} bytes at {offset}"), format!("a file of {} bytes", file.data.len()))
+            .with_hint("pass the file that belongs to this model")),
+    }
+}
+
+/// A canonical initializer's elements, when they are f32.
+pub fn initializer_f32(tensor: &TensorProto) -> Option<Vec<f32>> {
+    (tensor.data_type == DataType::Float32 as i32)
+        .then(|| tensor.raw_data.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
+}
+
+/// A canonical initializer's elements, when they are 8-bit or 32-bit integers.
+pub fn initializer_i32(tensor: &TensorProto) -> Option<Vec<i32>> {
+    let raw = &tensor.raw_data;
+    match DataType::from_onnx(tensor.data_type)? {
+        DataType::Uint8 => Some(raw.iter().map(|&b| b.into()).collect()),
+        DataType::Int8 => Some(raw.iter().map(|&b| (b as i8).into()).collect()),
+        DataType::Int32 => Some(raw.as_chunks::<4>().0.iter().map(|b| i32::from_le_bytes(*b)).collect()),
+        _ => None,
+    }
+}
+
+/// A canonical initializer's elements, when they are 64-bit integers.
+pub fn initializer_i64(tensor: &TensorProto) -> Option<Vec<i64>> {
+    (tensor.data_type == DataType::Int64 as i32)
+        .then(|| tensor.raw_data.as_chunks::<8>().0.iter().map(|b| i64::from_le_bytes(*b)).collect())
+}
+
+/// A canonical tensor of these elements.
+pub fn raw_tensor<T: Element>(name: impl Into<String>, dims: &[usize], values: &[T]) -> TensorProto {
+    TensorProto {
+        name: name.into(),
+        dims: dims.iter().map(|&d| d as i64).collect(),
+        data_type: T::DATA_TYPE as i32,
+        raw_data: le_bytes(values),
+        ..TensorProto::default()
+    }
+}

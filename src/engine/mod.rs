@@ -1,0 +1,6 @@
+//! Executes plans.
+
+mod session;
+mod validate;
+
+pub use session::{Host, RunOptions, Session};

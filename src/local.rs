@@ -1,0 +1,26 @@
+//! Both halves in one process: what native callers and the tests use.
+
+use crate::compiler::{CompileOptions, CompiledModel, ExternalData};
+use crate::engine::{Host, Session};
+use crate::error::Result;
+use crate::tensor::Tensor;
+
+impl Host for CompiledModel {
+    fn specialize(&mut self, shapes: &[Vec<usize>]) -> Result<Vec<u8>> {
+        Ok(CompiledModel::specialize(self, shapes)?.encode())
+    }
+
+    fn run_subgraph(&mut self, id: u32, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+        CompiledModel::run_subgraph(self, id, inputs)
+    }
+}
+
+/// Compiles a model and makes it ready to run.
+///
+/// # Errors
+/// See [`CompiledModel::open`].
+pub fn open(model: &[u8], external: &[ExternalData], options: &CompileOptions) -> Result<Session> {
+    let model = CompiledModel::open(model, external, options)?;
+    let plan = model.plan().encode();
+    Session::new(&plan, Some(Box::new(model)))
+}

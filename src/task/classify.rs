@@ -1,0 +1,359 @@
+//! Scores to ranked classes.
+
+use std::cmp::Ordering;
+
+use half::f16;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorCode, Result};
+use crate::tensor::{DataType, Tensor};
+
+/// How far the scores of a row may be off 1 in sum to be probabilities: quantized ones are.
+const SUM_TOLERANCE: f64 = 1e-2;
+
+/// How scores are read.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ClassifySpec {
+    /// How many classes to give at most, best first. 0 gives none; absent means 5.
+    pub top_k: Option<u32>,
+    /// Classes with a score below it (after the activation) are left out; absent means none are.
+    pub threshold: Option<f32>,
+    /// What turns the model's outputs into scores.
+    pub activation: Option<Activation>,
+}
+
+/// What turns a model's outputs into scores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Activation {
+    /// One class of all: the scores of a row sum to 1.
+    Softmax,
+    /// Each class for itself.
+    Sigmoid,
+    /// The outputs are the scores.
+    None,
+    /// `None` when every row already is a probability distribution (all in 0..=1, sum 1 within 0.01), else `Softmax`.
+    #[default]
+    Auto,
+}
+
+/// A class and its score.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Class {
+    /// Position in the model's output, and in the list of labels.
+    pub index: u32,
+    /// Score after the activation.
+    pub score: f32,
+}
+
+/// The best classes of each row of `scores`, best first; of equal ones the lower index first.
+///
+/// The shape is `[classes]`, `[batch, classes]` or `[batch, classes, 1, 1]`; elements are float32, float16, uint8, int8
+/// or int32. Integers are taken as they are: with a scale of their own, softmax of them means little, though the order
+/// is right. NaN ranks last, has no part in the softmax of the others and passes no threshold.
+///
+/// # Errors
+/// `InputShape`, `InputType`, `InvalidOption` for a threshold that is NaN, `OutOfMemory`.
+pub fn classify(scores: &Tensor, spec: &ClassifySpec) -> Result<Vec<Vec<Class>>> {
+    if spec.threshold.is_some_and(f32::is_nan) {
+        return Err(Error::new(ErrorCode::InvalidOption, "threshold is NaN")
+            .with_hint("use a number, or leave it out to keep every class"));
+    }
+    let (rows, classes) = rows_and_classes(scores)?;
+    let values = to_f32(scores)?;
+    let activation = match spec.activation.unwrap_or_default() {
+        Activation::Auto if values.chunks_exact(classes).all(are_probabilities) => Activation::None,
+        Activation::Auto => Activation::Softmax,
+        chosen => chosen,
+    };
+    let count = (spec.top_k.unwrap_or(5) as usize).min(classes);
+
+    let mut results = reserved(rows)?;
+    let mut ranking: Vec<u32> = reserved(classes)?;
+    for row in values.chunks_exact(classes) {
+        rank(row, count, &mut ranking);
+        let score = Score::new(activation, row);
+        let mut best = reserved(count)?;
+        best.extend(
+            ranking
+                .iter()
+                .map(|&index| Class { index, score: score.of(row[index as usize]) })
+                .filter(|class| spec.threshold.is_none_or(|threshold| class.score >= threshold)),
+        );
+        results.push(best);
+    }
+    Ok(results)
+}
+
+fn rows_and_classes(scores: &Tensor) -> Result<(usize, usize)> {
+    let shape = scores.shape();
+    let (rows, classes) = match *shape {
+        [classes] => (1, classes),
+        [rows, classes] | [rows, classes, 1, 1] => (rows, classes),
+        _ => (0, 0),
+    };
+    if classes == 0 || u32::try_from(classes).is_err() {
+        return Err(Error::new(ErrorCode::InputShape, format!("scores of shape {shape:?} cannot be read as classes"))
+            .expected("[classes], [batch, classes] or [batch, classes, 1, 1]", format!("{shape:?}"))
+            .with_hint("hand in the output that holds one score per class"));
+    }
+    Ok((rows, classes))
+}
+
+fn to_f32(scores: &Tensor) -> Result<Vec<f32>> {
+    fn convert<T: Copy>(elements: &[T], to_f32: impl Fn(T) -> f32) -> Result<Vec<f32>> {
+        let mut values = reserved(elements.len())?;
+        values.extend(elements.iter().map(|v| to_f32(*v)));
+        Ok(values)
+    }
+    let bytes = scores.bytes();
+    match scores.data_type() {
+        DataType::Float32 => convert(bytes.as_chunks().0, f32::from_le_bytes),
+        DataType::Float16 => convert(bytes.as_chunks().0, |v| f16::from_le_bytes(v).to_f32()),
+        DataType::Uint8 => convert(bytes, f32::from),
+        DataType::Int8 => convert(bytes, |v| f32::from(v as i8)),
+        DataType::Int32 => convert(bytes.as_chunks().0, |v| i32::from_le_bytes(v) as f32),
+        other => Err(Error::new(ErrorCode::InputType, format!("{other} scores cannot be read as classes"))
+            .expected("float32, float16, uint8, int8 or int32", other)
+            .with_hint("hand in the output that holds one score per class")),
+    }
+}
+
+fn are_probabilities(row: &[f32]) -> bool {
+    row.iter().all(|v| (0.0..=1.0).contains(v))
+        && (row.iter().map(|v| f64::from(*v)).sum::<f64>() - 1.0).abs() <= SUM_TOLERANCE
+}
+
+/// The indices of the `count` best values, best first. Ranks outputs rather than scores: no activation changes their
+/// order, but scores can become equal.
+fn rank(row: &[f32], count: usize, ranking: &mut Vec<u32>) {
+    let by_value = |&a: &u32, &b: &u32| {
+        let (va, vb) = (row[a as usize], row[b as usize]);
+        // Greater first. What cannot be compared is equal or has a NaN, which goes last.
+        vb.partial_cmp(&va)
+            .unwrap_or_else(|| va.is_nan().cmp(&vb.is_nan()))
+            .then_with(|| a.cmp(&b))
+    };
+    ranking.clear();
+    ranking.extend(0..row.len() as u32);
+    if count < row.len() {
+        // A thousand classes and more, of which a handful is wanted: no need to sort them all.
+        ranking.select_nth_unstable_by(count, by_value);
+        ranking.truncate(count);
+    }
+    ranking.sort_unstable_by(by_value);
+}
+
+/// From outputs of one row to scores.
+enum Score {
+    Same,
+    Sigmoid,
+    /// Largest output, and the sum of the exponentials of the differences to it.
+    Softmax(f64, f64),
+}
+
+impl Score {
+    fn new(activation: Activation, row: &[f32]) -> Self {
+        match activation {
+            Activation::None => Self::Same,
+            Activation::Sigmoid => Self::Sigmoid,
+            Activation::Softmax | Activation::Auto => {
+                let numbers = || row.iter().filter(|v| !v.is_nan()).map(|v| f64::from(*v));
+                let largest = numbers().fold(f64::NEG_INFINITY, f64::max);
+                Self::Softmax(largest, numbers().map(|v| exp_of_difference(v, largest)).sum())
+            }
+        }
+    }
+
+    fn of(&self, value: f32) -> f32 {
+        match *self {
+            Self::Same => value,
+            Self::Sigmoid => (1.0 / (1.0 + (-f64::from(value)).exp())) as f32,
+            Self::Softmax(largest, sum) => (exp_of_difference(f64::from(value), largest) / sum) as f32,
+        }
+    }
+}
+
+/// `exp(value - largest)`, where infinity minus itself is 0: those that are infinite share.
+fn exp_of_difference(value: f64, largest: f64) -> f64 {
+    match value.partial_cmp(&largest) {
+        Some(Ordering::Equal) => 1.0,
+        _ => (value - largest).exp(),
+    }
+}
+
+fn reserved<T>(len: usize) -> Result<Vec<T>> {
+    let mut buffer = Vec::new();
+    buffer
+        .try_reserve_exact(len)
+        .map_err(|_| Error::new(ErrorCode::OutOfMemory, "there is no memory left to rank the scores"))?;
+    Ok(buffer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn floats(shape: &[usize], values: &[f32]) -> Tensor {
+        Tensor::from_slice(shape, values).unwrap()
+    }
+
+    fn spec(top_k: u32, activation: Activation) -> ClassifySpec {
+        ClassifySpec { top_k: Some(top_k), threshold: None, activation: Some(activation) }
+    }
+
+    fn indices(classes: &[Class]) -> Vec<u32> {
+        classes.iter().map(|c| c.index).collect()
+    }
+
+    #[test]
+    fn best_first_and_lower_index_on_ties() {
+        let cases: &[(&[f32], &[u32])] = &[
+            (&[1.0, 3.0, 2.0], &[1, 2, 0]),
+            (&[1.0, 1.0, 1.0, 1.0], &[0, 1, 2, 3]),
+            (&[0.0, -0.0, 5.0, 0.0], &[2, 0, 1, 3]),
+            (&[f32::NAN, 1.0, f32::NAN, 2.0], &[3, 1, 0, 2]),
+            (&[f32::NEG_INFINITY, f32::NAN, f32::INFINITY], &[2, 0, 1]),
+            (&[f32::NAN, -f32::NAN], &[0, 1]),
+            (&[-1000.0, -999.0, -2000.0], &[1, 0, 2]),
+        ];
+        for (values, order) in cases {
+            for activation in [Activation::None, Activation::Softmax, Activation::Sigmoid, Activation::Auto] {
+                let all = classify(&floats(&[values.len()], values), &spec(9, activation)).unwrap();
+                assert_eq!(indices(&all[0]), *order, "{values:?} {activation:?}");
+                // However few are asked for, they are the first of these.
+                for k in 0..=values.len() {
+                    let some = classify(&floats(&[values.len()], values), &spec(k as u32, activation)).unwrap();
+                    assert_eq!(indices(&some[0]), order[..k], "{values:?} {activation:?} {k}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn top_five_unless_said() {
+        let scores = floats(&[1, 8], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
+        assert_eq!(indices(&classify(&scores, &ClassifySpec::default()).unwrap()[0]), [7, 6, 5, 4, 3]);
+        assert_eq!(classify(&scores, &spec(u32::MAX, Activation::None)).unwrap()[0].len(), 8);
+        assert_eq!(classify(&scores, &spec(0, Activation::None)).unwrap(), [vec![]]);
+    }
+
+    #[test]
+    fn activations() {
+        let e = std::f32::consts::E;
+        let inf = f32::INFINITY;
+        let cases: &[(Activation, &[f32], &[f32])] = &[
+            (Activation::None, &[7.0, -3.0], &[7.0, -3.0]),
+            (Activation::Sigmoid, &[0.0, -inf, inf, -1.0], &[0.5, 0.0, 1.0, 1.0 / (1.0 + e)]),
+            (Activation::Softmax, &[1.0, 0.0], &[e / (1.0 + e), 1.0 / (1.0 + e)]),
+            (Activation::Softmax, &[1000.0, 1000.0], &[0.5, 0.5]),
+            (Activation::Softmax, &[-1000.0], &[1.0]),
+            (Activation::Softmax, &[inf, 0.0, inf], &[0.5, 0.0, 0.5]),
+            (Activation::Softmax, &[-inf, -inf], &[0.5, 0.5]),
+            (Activation::Softmax, &[2.0, f32::NAN, 2.0], &[0.5, f32::NAN, 0.5]),
+            (Activation::Softmax, &[f32::NAN], &[f32::NAN]),
+            // Already probabilities, also when quantized ones do not sum to 1 quite.
+            (Activation::Auto, &[0.25, 0.75], &[0.25, 0.75]),
+            (Activation::Auto, &[0.25, 0.745], &[0.25, 0.745]),
+            (Activation::Auto, &[0.0, 1.0], &[0.0, 1.0]),
+            // Not: the sum, the range.
+            (Activation::Auto, &[0.5, 0.5, 0.5, 0.5], &[0.25; 4]),
+            (Activation::Auto, &[0.0, 0.0], &[0.5, 0.5]),
+            (Activation::Auto, &[2.0, -1.0], &[1.0 / (1.0 + (-3f32).exp()), (-3f32).exp() / (1.0 + (-3f32).exp())]),
+        ];
+        for (activation, values, expected) in cases {
+            let classes = classify(&floats(&[values.len()], values), &spec(9, *activation)).unwrap().remove(0);
+            assert_eq!(classes.len(), expected.len());
+            for class in classes {
+                let want = expected[class.index as usize];
+                let same = (class.score - want).abs() < 1e-6 || (class.score.is_nan() && want.is_nan());
+                assert!(same, "{activation:?} {values:?}: {class:?}, expected {want}");
+            }
+        }
+    }
+
+    #[test]
+    fn auto_decides_for_all_rows_at_once() {
+        let scores = floats(&[2, 2], &[0.5, 0.5, 3.0, 3.0]);
+        let rows = classify(&scores, &ClassifySpec::default()).unwrap();
+        assert_eq!(rows[1][0].score, 0.5);
+        let scores = floats(&[2, 2], &[0.25, 0.75, 3.0, 3.0]);
+        assert_ne!(classify(&scores, &ClassifySpec::default()).unwrap()[0][0].score, 0.75);
+    }
+
+    #[test]
+    fn threshold() {
+        let scores = floats(&[4], &[0.5, 0.3, f32::NAN, 0.2]);
+        let with = |threshold| {
+            let spec = ClassifySpec { threshold: Some(threshold), ..spec(9, Activation::None) };
+            classify(&scores, &spec).map(|rows| indices(&rows[0]))
+        };
+        assert_eq!(with(0.3).unwrap(), [0, 1]);
+        assert!(with(0.6).unwrap().is_empty());
+        assert_eq!(with(f32::NEG_INFINITY).unwrap(), [0, 1, 3]);
+        assert_eq!(with(f32::NAN).unwrap_err().code, ErrorCode::InvalidOption);
+    }
+
+    #[test]
+    fn shapes() {
+        let values = [1.0, 2.0, 4.0, 3.0];
+        let cases: &[(&[usize], Option<&[u32]>)] = &[
+            (&[4], Some(&[2])),
+            (&[1, 4], Some(&[2])),
+            (&[2, 2], Some(&[1, 0])),
+            (&[2, 2, 1, 1], Some(&[1, 0])),
+            (&[4, 1], Some(&[0, 0, 0, 0])),
+            (&[1, 2, 2], None),
+            (&[1, 2, 2, 1], None),
+            (&[1, 1, 1, 4], None),
+            (&[1, 4, 1, 1, 1], None),
+        ];
+        for (shape, best) in cases {
+            match (classify(&floats(shape, &values), &spec(1, Activation::None)), best) {
+                (Ok(rows), Some(best)) => {
+                    assert_eq!(rows.iter().map(|row| row[0].index).collect::<Vec<_>>(), *best, "{shape:?}");
+                }
+                (Err(error), None) => assert_eq!(error.code, ErrorCode::InputShape, "{shape:?}"),
+                (result, _) => panic!("{shape:?}: {result:?}"),
+            }
+        }
+        for shape in [&[0][..], &[3, 0], &[0, 0, 1, 1]] {
+            let error = classify(&floats(shape, &[]), &ClassifySpec::default()).unwrap_err();
+            assert_eq!(error.code, ErrorCode::InputShape, "{shape:?}");
+        }
+        let scalar = classify(&floats(&[], &[1.0]), &ClassifySpec::default()).unwrap_err();
+        assert_eq!(scalar.code, ErrorCode::InputShape);
+        assert_eq!(classify(&floats(&[0, 3], &[]), &ClassifySpec::default()).unwrap(), Vec::<Vec<Class>>::new());
+    }
+
+    #[test]
+    fn element_types() {
+        let half = [f16::from_f32(1.5), f16::from_f32(-2.0)].map(f16::to_le_bytes).concat();
+        let cases = [
+            (Tensor::from_slice(&[2], &[1u8, 200]).unwrap(), [(1, 200.0), (0, 1.0)]),
+            (Tensor::from_slice(&[2], &[1i8, -56]).unwrap(), [(0, 1.0), (1, -56.0)]),
+            (Tensor::from_slice(&[2], &[-7i32, 1 << 20]).unwrap(), [(1, 1_048_576.0), (0, -7.0)]),
+            (Tensor::from_bytes(DataType::Float16, &[2], &half).unwrap(), [(0, 1.5), (1, -2.0)]),
+        ];
+        for (tensor, expected) in cases {
+            let classes = classify(&tensor, &spec(2, Activation::None)).unwrap().remove(0);
+            assert_eq!(expected.map(|(index, score)| Class { index, score }), classes[..], "{tensor:?}");
+        }
+        let strings = Tensor::from_strings(&[1], vec!["cat".into()]).unwrap();
+        for bad in [Tensor::from_slice(&[2], &[1i64, 2]).unwrap(), strings] {
+            assert_eq!(classify(&bad, &ClassifySpec::default()).unwrap_err().code, ErrorCode::InputType, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn reads_options() {
+        let read = serde_json::from_str::<ClassifySpec>;
+        assert_eq!(read("{}").unwrap(), ClassifySpec::default());
+        assert_eq!(
+            read(r#"{ "topK": 3, "threshold": 0.5, "activation": "sigmoid" }"#).unwrap(),
+            ClassifySpec { top_k: Some(3), threshold: Some(0.5), activation: Some(Activation::Sigmoid) }
+        );
+        assert!(read(r#"{ "topk": 3 }"#).is_err() && read(r#"{ "topK": -1 }"#).is_err());
+    }
+}

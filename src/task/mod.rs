@@ -1,0 +1,5 @@
+//! From a model's outputs to what they mean.
+
+mod classify;
+
+pub use classify::{Activation, Class, ClassifySpec, classify};
