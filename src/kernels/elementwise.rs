@@ -106,14 +106,12 @@ pub fn add<Q: Quantum>(a: Operand<Q>, b: Operand<Q>, y: Params, shape: &[usize],
     zip(a, b, shape, out, |p, q| Q::saturate(round_to_i32((fixed + p as f32 * ra) + q as f32 * rb)));
 }
 
-/// `QLinearMul`: with `r = sa * sb / sy` in f32, `saturate(round_half_even((a - za) * (b - zb) * r) + zy)`; the
-/// product of the differences is exact.
+/// `QLinearMul`: with `r = sa * sb / sy` in f32, `saturate(round_half_even((a - za) * (b - zb) * r + zy))`; the product
+/// of the differences is exact. The zero point joins before rounding, so a tie depends on whether it is odd.
 pub fn mul<Q: Quantum>(a: Operand<Q>, b: Operand<Q>, y: Params, shape: &[usize], out: &mut [Q]) {
     let ratio = a.params.scale * b.params.scale / y.scale;
-    let (za, zb) = (a.params.zero_point, b.params.zero_point);
-    zip(a, b, shape, out, |p, q| {
-        Q::saturate(round_to_i32(((p - za) * (q - zb)) as f32 * ratio).saturating_add(y.zero_point))
-    });
+    let (za, zb, zy) = (a.params.zero_point, b.params.zero_point, y.zero_point as f32);
+    zip(a, b, shape, out, |p, q| Q::saturate(round_to_i32(((p - za) * (q - zb)) as f32 * ratio + zy)));
 }
 
 /// Replaces every element by its entry in the table.

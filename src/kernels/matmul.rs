@@ -33,8 +33,8 @@ pub struct Rows<'a, X> {
     pub row_stride: usize,
     /// Step from an element of a row to the next.
     pub k_stride: usize,
-    /// The quantum that means zero.
-    pub zero_point: i32,
+    /// The quantum that means zero: one for all rows, or one a row.
+    pub zero_points: &'a [i32],
 }
 
 /// Memory reused between calls.
@@ -44,7 +44,7 @@ pub struct Scratch {
     accumulators: Vec<i32>,
 }
 
-/// `sum over k of (a[row][k] - a_zero_point) * b[k][column]`, in wrapping i32; `emit(row, accumulators)` receives each
+/// `sum over k of (a[row][k] - zero point) * b[k][column]`, in wrapping i32; `emit(row, accumulators)` receives each
 /// row once.
 pub fn multiply<X: Quantum>(
     a: Rows<X>,
@@ -53,7 +53,6 @@ pub fn multiply<X: Quantum>(
     mut emit: impl FnMut(usize, &[i32]),
 ) {
     let (k, columns) = (b.0.k, b.columns());
-    let zero_point = a.zero_point as i16;
     scratch.accumulators.clear();
     scratch.accumulators.resize(NR * columns, 0);
     for first in (0..a.rows).step_by(NR) {
@@ -62,6 +61,7 @@ pub fn multiply<X: Quantum>(
         scratch.panel.resize(panel_b_len(k), 0);
         for row in 0..count {
             let from = (first + row) * a.row_stride;
+            let zero_point = a.zero_points[if a.zero_points.len() == 1 { 0 } else { first + row }] as i16;
             for i in 0..k {
                 let value: i16 = a.data[from + i * a.k_stride].into();
                 put_b(&mut scratch.panel, i, row, value - zero_point);
@@ -99,18 +99,19 @@ mod tests {
                 for k in [1, 2, 3, 16, 33] {
                     let a: Vec<u8> = (0..rows * k).map(|_| byte()).collect();
                     let b: Vec<i8> = (0..k * columns).map(|_| byte() as i8).collect();
-                    for zero_point in [0, 128, 255] {
+                    let each: Vec<i32> = (0..rows as i32).map(|r| r * 31 % 256).collect();
+                    for zero_points in [&[0][..], &[128], &[255], &each] {
                         let packed = PackedColumns::new(k, columns, |i, n| i16::from(b[i * columns + n]) + 128);
                         for transposed in [false, true] {
                             let (row_stride, k_stride) = if transposed { (1, rows) } else { (k, 1) };
-                            let view = Rows { data: &a, rows, row_stride, k_stride, zero_point };
+                            let view = Rows { data: &a, rows, row_stride, k_stride, zero_points };
                             let mut seen = 0;
                             multiply(view, &packed, &mut Scratch::default(), |row, accumulators| {
                                 seen += 1;
                                 for (n, &acc) in accumulators.iter().enumerate() {
                                     let sum: i32 = (0..k)
                                         .map(|i| {
-                                            let x = i32::from(a[row * row_stride + i * k_stride]) - zero_point;
+                                            let x = i32::from(a[row * row_stride + i * k_stride]) - zero_points[row % zero_points.len()];
                                             x * (i32::from(b[i * columns + n]) + 128)
                                         })
                                         .sum();

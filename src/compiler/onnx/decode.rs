@@ -68,7 +68,10 @@ fn walk(bytes: &[u8]) -> Result<bool> {
     let mut fields = 0;
     let alien = || not_onnx("these bytes are not an ONNX model", "pass the bytes of a .onnx file");
     while !rest.is_empty() {
-        let Some(key) = varint(&mut rest) else { return Ok(false) };
+        let Some(key) = varint(&mut rest) else {
+            // No key of a ModelProto takes more than two bytes.
+            return if fields == 0 && bytes.len() > 2 { Err(alien()) } else { Ok(false) };
+        };
         // Field numbers and wire types of ModelProto, onnx.proto3: 0 is a number, 2 a length and bytes.
         let known = match key >> 3 {
             1 | 5 => key & 7 == 0,

@@ -231,7 +231,7 @@ impl MatMul {
         inputs: &Inputs,
         p: &Product,
         a: &[X],
-        zero_point: i32,
+        a_zero_points: &[i32],
         mut emit: impl FnMut(usize, usize, &[i32]),
     ) -> TractResult<()> {
         let zero_points = inputs.zero_points(self.positions.b_zero_point)?;
@@ -247,6 +247,13 @@ impl MatMul {
             local = self.pack(inputs, p, &zero_points)?;
             &local
         };
+        let matrices = a.len().checked_div(p.m * p.k).unwrap_or(0);
+        ensure!(
+            [1, p.m, p.m * matrices].contains(&a_zero_points.len()),
+            "{} zero points for {} rows",
+            a_zero_points.len(),
+            p.m
+        );
         let (row_stride, k_stride) = if self.transpose_a { (1, p.m) } else { (p.k, 1) };
         let mut scratch = Scratch::default();
         let nothing = vec![0; p.n];
@@ -254,7 +261,11 @@ impl MatMul {
             match packed.get(ib) {
                 Some(b) if p.k > 0 => {
                     let data = &a[ia * p.m * p.k..];
-                    let rows = Rows { data, rows: p.m, row_stride, k_stride, zero_point };
+                    let zero_points = match a_zero_points.len() {
+                        len if len == 1 || len == p.m => a_zero_points,
+                        _ => &a_zero_points[ia * p.m..][..p.m],
+                    };
+                    let rows = Rows { data, rows: p.m, row_stride, k_stride, zero_points };
                     multiply(rows, b, &mut scratch, |row, sums| emit(i * p.m + row, ib, sums));
                 }
                 _ => (0..p.m).for_each(|row| emit(i * p.m + row, ib, &nothing)),
@@ -263,12 +274,12 @@ impl MatMul {
         Ok(())
     }
 
-    fn finish<X: Quantum>(&self, inputs: &Inputs, p: &Product, a: &[X], a_scale: f32, zero_point: i32) -> TractResult<Tensor> {
+    fn finish<X: Quantum>(&self, inputs: &Inputs, p: &Product, a: &[X], a_scale: f32, zero_points: &[i32]) -> TractResult<Tensor> {
         let at = self.positions;
         let (n, rows) = (p.n, p.m * p.pairs.len());
         if at.integer {
             let mut y = vec![0i32; rows * n];
-            self.run(inputs, p, a, zero_point, |row, _, sums| y[row * n..][..n].copy_from_slice(sums))?;
+            self.run(inputs, p, a, zero_points, |row, _, sums| y[row * n..][..n].copy_from_slice(sums))?;
             return Tensor::from_shape(&p.shape, &y);
         }
         let b_scales = inputs.scales(at.b_scale.context("scale of B")?)?;
@@ -286,7 +297,7 @@ impl MatMul {
             let multipliers: Vec<f32> = multipliers.iter().map(|m| m / y_params.scale).collect();
             return Ok(with_quantum!(y_type, Y => {
                 let mut y = vec![Y::default(); rows * n];
-                self.run(inputs, p, a, zero_point, |row, matrix, sums| {
+                self.run(inputs, p, a, zero_points, |row, matrix, sums| {
                     for (column, (y, &sum)) in y[row * n..].iter_mut().zip(sums).enumerate() {
                         let multiplier = *per_column(&multipliers, matrix, column, n);
                         *y = requantize(with_bias(row, column, sum), multiplier, y_params.zero_point);
@@ -297,7 +308,7 @@ impl MatMul {
         }
         let float_bias = if self.is_gemm() { None } else { bias::<f32>(inputs, at.bias, &[1, n])? };
         let mut y = vec![0f32; rows * n];
-        self.run(inputs, p, a, zero_point, |row, matrix, sums| {
+        self.run(inputs, p, a, zero_points, |row, matrix, sums| {
             for (column, (y, &sum)) in y[row * n..].iter_mut().zip(sums).enumerate() {
                 *y = with_bias(row, column, sum) as f32 * per_column(&multipliers, matrix, column, n);
                 if let Some(bias) = &float_bias {
@@ -355,16 +366,16 @@ impl Quantized for MatMul {
         let y = match at.a_zero_point {
             Some(zero_point) => {
                 let a_scale = at.a_scale.map(|p| inputs.scale(p)).transpose()?.unwrap_or(1.0);
-                let zero_point = inputs.zero_point(zero_point)?;
+                let zero_points = inputs.zero_points(zero_point)?;
                 with_quantum!(a.datum_type(), X => {
-                    self.finish(inputs, &product, inputs.slice::<X>(at.a)?, a_scale, zero_point)?
+                    self.finish(inputs, &product, inputs.slice::<X>(at.a)?, a_scale, &zero_points)?
                 })
             }
             None => {
                 let values = inputs.slice::<f32>(at.a)?;
                 let params = dynamic_params(values);
                 let quanta: Vec<u8> = values.iter().map(|&v| quantize(v, params)).collect();
-                self.finish(inputs, &product, &quanta, params.scale, params.zero_point)?
+                self.finish(inputs, &product, &quanta, params.scale, &[params.zero_point])?
             }
         };
         Ok(tvec![y])

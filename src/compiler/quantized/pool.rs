@@ -8,7 +8,7 @@ use tract_onnx::tract_hir::internal::*;
 use super::auto_pad::AutoPad;
 use super::inputs::{Inputs, with_quantum};
 use super::{Built, Quantized, attribute, build, concrete, required};
-use crate::kernels::average_pool::mean;
+use crate::kernels::average_pool::{average, mean};
 use crate::kernels::softmax::softmax;
 
 pub fn register(register: &mut OnnxOpRegister) {
@@ -58,7 +58,6 @@ struct Axis {
     kernel: usize,
     stride: usize,
     begin: usize,
-    end: usize,
     output: usize,
 }
 
@@ -91,7 +90,7 @@ impl AveragePool {
                         output -= 1;
                     }
                 }
-                Ok(Axis { input, kernel, stride, begin, end, output })
+                Ok(Axis { input, kernel, stride, begin, output })
             })
             .collect()
     }
@@ -122,20 +121,18 @@ impl Quantized for AveragePool {
         let outer: usize = x.shape()[..spatial.start].iter().product();
         let inner: usize = x.shape()[spatial.end..].iter().product();
         let plane: usize = axes.iter().map(|a| a.input).product();
+        let whole: usize = axes.iter().map(|a| a.kernel).product();
         let positions: usize = axes.iter().map(|a| a.output).product();
         let y = with_quantum!(x.datum_type(), Q => {
             let x = inputs.slice::<Q>(0)?;
             let mut y = vec![Q::default(); outer * positions * inner];
             for position in 0..positions {
-                let (taps, all) = window(&axes, position);
-                let count = if self.count_include_pad { all } else { taps.len() };
+                let taps = window(&axes, position);
+                let count = if self.count_include_pad { whole } else { taps.len() };
                 for o in 0..outer {
                     for i in 0..inner {
-                        let sum = taps
-                            .iter()
-                            .map(|&t| Into::<i32>::into(x[(o * plane + t) * inner + i]) - from.zero_point)
-                            .sum();
-                        y[(o * positions + position) * inner + i] = mean(sum, count, from, to);
+                        let window = taps.iter().map(|&t| x[(o * plane + t) * inner + i]);
+                        y[(o * positions + position) * inner + i] = average(window, count, from, to);
                     }
                 }
             }
@@ -145,21 +142,19 @@ impl Quantized for AveragePool {
     }
 }
 
-/// Offsets in the plane of the elements of a window, and how many elements it has, padding included.
-fn window(axes: &[Axis], mut position: usize) -> (Vec<usize>, usize) {
+/// Offsets in the plane of the elements of a window, in row-major order.
+fn window(axes: &[Axis], mut position: usize) -> Vec<usize> {
     let mut offsets = vec![0];
-    let mut all = 1;
     let mut step = 1;
     for axis in axes.iter().rev() {
         let start = position % axis.output * axis.stride;
         position /= axis.output;
-        let end = (start + axis.kernel).min(axis.input + axis.begin + axis.end);
-        all *= end - start;
+        let end = start + axis.kernel;
         let taps = start.max(axis.begin) - axis.begin..end.min(axis.input + axis.begin).max(axis.begin) - axis.begin;
         offsets = taps.flat_map(|t| offsets.iter().map(move |o| o + t * step).collect::<Vec<_>>()).collect();
         step *= axis.input;
     }
-    (offsets, all)
+    offsets
 }
 
 fn global_average_pool(_: &ParsingContext, node: &NodeProto) -> Built {
@@ -269,7 +264,7 @@ impl Quantized for Mean {
 fn q_linear_softmax(_: &ParsingContext, node: &NodeProto) -> Built {
     // The attribute `opset` says which Softmax the quantizer replaced; before 13 everything from the axis on is one set.
     let coerced = attribute(node, "opset", 13i64)? < 13;
-    build(node, Softmax { axis: attribute(node, "axis", if coerced { 1i64 } else { -1 })?, coerced })
+    build(node, Softmax { axis: attribute(node, "axis", -1)?, coerced })
 }
 
 #[derive(Debug)]

@@ -1,0 +1,11 @@
+/* eslint-disable @typescript-eslint/consistent-type-imports -- ambient modules cannot import relative ones */
+
+declare module '#engine' {
+  const create: () => import('./wasm-modules.js').EngineModule;
+  export default create;
+}
+
+declare module '#compiler' {
+  const create: () => import('./wasm-modules.js').CompilerModule;
+  export default create;
+}

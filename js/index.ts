@@ -1,0 +1,21 @@
+// The package's interface. Importing it has no side effect: workers and wasm start with the first session.
+
+export {
+  type ErrorCode,
+  type ErrorDetails,
+  ImageError,
+  InferenceError,
+  InputError,
+  LoadError,
+  ModelError,
+  OutOfMemoryError,
+  RuntimeCrashError,
+  SessionReleasedError,
+  type UnknownOperator,
+} from './errors.js';
+export { type Classification, type ClassificationResult, ImageClassifier } from './image-classifier.js';
+export type { ImageSource } from './image.js';
+export { InferenceSession } from './session.js';
+export type { FileSource } from './source.js';
+export { Tensor, type TensorConstructor } from './tensor.js';
+export type { ClassifierOutput, ImageInput, Labels, ModelCard, Pixels, ProgressInfo, RuntimeInfo, SessionMemory, Timings } from './types.js';

@@ -1,0 +1,110 @@
+// Types of the public interface that both sides of the worker border use.
+
+/**
+ * A step of loading, in the shape that transformers.js made known.
+ *
+ * `initiate`, `download`, `progress` (several times), `done` for each file; then `compile` and `ready`, once.
+ */
+export interface ProgressInfo {
+  readonly status: 'initiate' | 'download' | 'progress' | 'done' | 'compile' | 'ready';
+  /** File name or address. */
+  readonly file: string;
+  /** Bytes so far. */
+  readonly loaded?: number;
+  /** Bytes in all, where known. */
+  readonly total?: number;
+  /** Percent, where `total` is known. */
+  readonly progress?: number;
+}
+
+/** How pictures become the model's input. Also the `input` of a model card. */
+export interface ImageInput {
+  /** Height and width that the model wants, in pixels. */
+  readonly size: readonly [height: number, width: number];
+  /** Order of the dimensions: [1, 3, height, width] or [1, height, width, 3]. */
+  readonly layout: 'NCHW' | 'NHWC';
+  /** Order of the colours. */
+  readonly channels: 'RGB' | 'BGR';
+  /** Element type, float32 when left out. */
+  readonly type?: 'float32' | 'uint8' | 'int8' | undefined;
+  /** value = (pixel * scale - mean) / std, for pixels of 0 to 255. 1 when left out. */
+  readonly scale?: number | undefined;
+  /** Per channel, in the order of `channels`. */
+  readonly mean: readonly [number, number, number];
+  /** Per channel, in the order of `channels`. */
+  readonly std: readonly [number, number, number];
+  /** What part of the picture is used. */
+  readonly crop:
+    | { readonly mode: 'center'; readonly ratio: number }
+    | { readonly mode: 'resize-then-center'; readonly resize: number }
+    | { readonly mode: 'stretch' }
+    | { readonly mode: 'contain'; readonly color: readonly [number, number, number] };
+  /** Filter for resizing, antialiased. */
+  readonly resample: 'bilinear' | 'bicubic' | 'nearest' | 'lanczos' | 'box';
+  /** Colour under transparent pixels, white when left out. */
+  readonly background?: readonly [number, number, number] | undefined;
+}
+
+/** What is done with the scores of the model. */
+export interface ClassifierOutput {
+  /** `auto`, the default: none when the scores already are probabilities, otherwise softmax. */
+  readonly activation?: 'softmax' | 'sigmoid' | 'none' | 'auto' | undefined;
+}
+
+/** A model card: what a model is and how to feed it. */
+export interface ModelCard {
+  readonly name?: string;
+  readonly task?: 'image-classification';
+  /** Address of the model; relative ones resolve against the card. */
+  readonly model: string;
+  /** Address of the labels. */
+  readonly labels?: string;
+  /** SHA-256 of the model, hexadecimal. */
+  readonly sha256?: string;
+  /** Size of the model in bytes. */
+  readonly bytes?: number;
+  readonly input: ImageInput;
+  readonly output?: ClassifierOutput;
+  readonly source?: string;
+  readonly license?: string;
+  readonly description?: string;
+}
+
+/** Names of the classes: a list, or an object from index to name. */
+export type Labels = readonly string[] | Readonly<Record<number, string>>;
+
+/** RGBA pixels, 8 bits each, row by row. */
+export interface Pixels {
+  readonly data: Uint8Array | Uint8ClampedArray;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** What a session runs on. */
+export interface RuntimeInfo {
+  /** Version of the engine. */
+  readonly version: string;
+  /** Instruction set of the engine, for example `simd128`. */
+  readonly build: string;
+  readonly threads: number;
+  /** Whether it runs in a worker. */
+  readonly worker: boolean;
+}
+
+/** Memory of a session, in bytes. It does not grow after the first run. */
+export interface SessionMemory {
+  /** All its WebAssembly memory: weights and intermediate results, and the compiler's as long as it may be needed. */
+  readonly wasmBytes: number;
+}
+
+/** Milliseconds of the steps of a classification. */
+export interface Timings {
+  /** From the picture to pixels. */
+  readonly decode: number;
+  /** From pixels to the input tensor: crop, resize, normalise. */
+  readonly preprocess: number;
+  /** The model. */
+  readonly inference: number;
+  /** From scores to the best classes. */
+  readonly postprocess: number;
+}

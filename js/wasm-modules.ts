@@ -1,0 +1,84 @@
+// What the two wasm modules export, as types. The bundler resolves `#engine` and `#compiler` to wasm-bindgen's glue,
+// wrapped so that every call of the factory gives a fresh copy (see pkg-config/esbuild.mjs).
+
+/** A tensor on the wasm border. */
+export interface TensorObject {
+  name: string;
+  /** `float32` and so on. */
+  type: string;
+  dims: number[];
+  /** Little-endian bytes in a buffer of their own, or the strings of a string tensor. */
+  data: Uint8Array | string[];
+}
+
+/** An input or output of a model. */
+export interface ValueInfo {
+  name: string;
+  type: string;
+  /** Sizes; a symbolic dimension is its name, an unknown one `?`. */
+  shape: (number | string)[];
+}
+
+/** What a model says about itself. */
+export interface ModelInfo {
+  inputs: ValueInfo[];
+  outputs: ValueInfo[];
+  graphName: string;
+  producerName: string;
+  producerVersion: string;
+  irVersion: number;
+  opsets: { domain: string; version: number }[];
+  metadata: Record<string, string>;
+  description: string;
+}
+
+/** What the engine asks the compiler for while a model runs. Synchronous. */
+export interface Host {
+  /** The plan for these input shapes. */
+  specialize(shapes: number[][]): Uint8Array;
+  /** Runs a part of the graph that the engine has no step for. */
+  runSubgraph(id: number, inputs: TensorObject[]): TensorObject[];
+}
+
+/** A model ready to run. */
+export interface EngineSession {
+  info(): ModelInfo;
+  run(inputs: TensorObject[], outputs: string[] | undefined, options: { allowNaN?: boolean }): TensorObject[];
+  /** Whether a run may still ask the host. When not (or no longer), the compiler's memory is given back. */
+  needsHost?(): boolean;
+  free(): void;
+}
+
+/** A model as the compiler holds it. */
+export interface CompiledModel extends Host {
+  plan(): Uint8Array;
+  free(): void;
+}
+
+/** Bytes of a file that the model refers to. */
+export interface ExternalFile {
+  path: string;
+  data: Uint8Array;
+}
+
+/** wasm-bindgen's initialiser; gives the instance's exports. */
+export type Init = (options: { module_or_path: WebAssembly.Module }) => Promise<{ memory: WebAssembly.Memory }>;
+
+/** One copy of the engine's glue. */
+export interface EngineModule {
+  init: Init;
+  version(): string;
+  EngineSession: new (plan: Uint8Array, host: Host | undefined) => EngineSession;
+  preprocess(rgba: Uint8Array | Uint8ClampedArray, width: number, height: number, spec: object): TensorObject;
+  classify(scores: TensorObject, spec: object): { index: number; score: number }[][];
+}
+
+/** One copy of the compiler's glue. */
+export interface CompilerModule {
+  init: Init;
+  CompiledModel: new (
+    model: Uint8Array,
+    externalData: ExternalFile[],
+    options: { freeDimensionOverrides?: Readonly<Record<string, number>> | undefined },
+  ) => CompiledModel;
+}

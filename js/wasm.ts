@@ -1,0 +1,82 @@
+// Finds and compiles the two wasm modules. Each is compiled once per thread; instances are made per session.
+
+import { describe, InferenceError, toObject } from './errors.js';
+import { headOf, load } from './loader.js';
+import type { Source, WasmName, WasmSources } from './protocol.js';
+
+const HINT =
+  'Serve engine.wasm and compiler.wasm of the package next to its JavaScript, or say where they are: ' +
+  "{ wasm: { engine: url, compiler: url } }. With Vite, add optimizeDeps: { exclude: ['tractlet'] }.";
+
+const compiled = new Map<WasmName, Promise<WebAssembly.Module>>();
+
+/**
+ * The compiled module, from an override or from beside this file.
+ *
+ * @throws LoadError `WASM_LOAD` or `HTML_RESPONSE`; `UNSUPPORTED_ENVIRONMENT` where there is no WebAssembly SIMD
+ */
+export function loadModule(name: WasmName, overrides: WasmSources): Promise<WebAssembly.Module> {
+  const override = overrides[name];
+  if (override instanceof WebAssembly.Module) return Promise.resolve(override);
+  if (override) return compile(override);
+  let module = compiled.get(name);
+  if (!module) {
+    // Written out twice because bundlers only see literal addresses.
+    const url = name === 'engine' ? new URL('./engine.wasm', import.meta.url) : new URL('./compiler.wasm', import.meta.url);
+    module = compile({ file: `${name}.wasm`, url: url.href });
+    compiled.set(name, module);
+    // The next session tries again.
+    module.catch(() => compiled.delete(name));
+  }
+  return module;
+}
+
+async function compile(source: Source): Promise<WebAssembly.Module> {
+  try {
+    let from = source;
+    if (source.url !== undefined && !source.body && !source.url.startsWith('file:')) {
+      const response = await fetch(source.url);
+      // With the wrong MIME type compileStreaming refuses; with the right one it is the fastest way.
+      if (response.ok && /^application\/wasm\b/.test(response.headers.get('content-type') ?? '')) {
+        return await WebAssembly.compileStreaming(response);
+      }
+      from = { ...source, body: response.body ?? new Uint8Array(), head: headOf(response) };
+    }
+    const bytes = await load(from);
+    if (bytes[0] !== 0 || bytes[1] !== 0x61 || bytes[2] !== 0x73 || bytes[3] !== 0x6d) {
+      throw new InferenceError('WASM_LOAD', `${source.url ?? source.file} is not a WebAssembly module`, {
+        expected: '00 61 73 6d',
+        actual: Array.from(bytes.subarray(0, 4), (byte) => byte.toString(16).padStart(2, '0')).join(' '),
+      });
+    }
+    return await WebAssembly.compile(bytes as Uint8Array<ArrayBuffer>);
+  } catch (cause) {
+    throw explain(cause, source.url ?? source.file);
+  }
+}
+
+function explain(cause: unknown, name: string): InferenceError {
+  if (cause instanceof InferenceError) {
+    const code = cause.code === 'HTML_RESPONSE' ? cause.code : 'WASM_LOAD';
+    return new InferenceError(code, cause.message, { ...toObject(cause), hint: HINT, cause });
+  }
+  const message = describe(cause);
+  if (cause instanceof WebAssembly.CompileError && !hasSimd()) {
+    return new InferenceError('UNSUPPORTED_ENVIRONMENT', 'This browser has no WebAssembly SIMD', {
+      hint: 'Chrome 91, Firefox 89 and Safari 16.4 are the first that have it.',
+      cause,
+    });
+  }
+  const blocked = /unsafe-eval|security|policy|csp|disallowed|blocked/i.test(message);
+  return new InferenceError('WASM_LOAD', `${name} could not be ${blocked ? 'compiled' : 'loaded'} (${message})`, {
+    hint: blocked ? "The Content-Security-Policy must have script-src 'wasm-unsafe-eval'." : HINT,
+    cause,
+  });
+}
+
+/** Whether a function of one `v128.const` is valid here. */
+function hasSimd(): boolean {
+  // prettier-ignore
+  const probe = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11];
+  return WebAssembly.validate(Uint8Array.from(probe));
+}

@@ -1,0 +1,20 @@
+// The worker's entry: a runtime behind messages.
+
+import type { Call } from './protocol.js';
+import { Runtime } from './runtime.js';
+
+const scope = globalThis as unknown as DedicatedWorkerGlobalScopeLike;
+
+/** The part of the scope that is used; the compiler knows the page's types only. */
+interface DedicatedWorkerGlobalScopeLike {
+  postMessage(message: unknown, transfer: Transferable[]): void;
+  addEventListener(type: 'message', listener: (event: MessageEvent<Call | undefined>) => void): void;
+}
+
+const runtime = new Runtime((reply, transfer) => {
+  scope.postMessage(reply, transfer);
+});
+scope.addEventListener('message', ({ data }) => {
+  if (data?.tractlet === 'call') void runtime.handle(data);
+});
+scope.postMessage({ tractlet: 'hello' }, []);

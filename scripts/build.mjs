@@ -1,0 +1,142 @@
+// `npm run build`: Rust and TypeScript to dist/.
+//
+//   node scripts/build.mjs [--fast] [--only engine|compiler|js] [--verbose]
+//
+// --fast leaves out link-time optimisation and wasm-opt: larger and slower wasm, for development.
+//
+// cargo decides itself what has to be compiled again (it knows which sources each module is made of); the steps after
+// it are keyed on the wasm file that cargo made, so that an unchanged tree does nothing.
+import { copyFileSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { CONFIG, DIST, ROOT, WASM } from './lib/paths.mjs';
+import { formatBytes, heading, upToDate } from './lib/report.mjs';
+import { Stop, main, task } from './lib/run.mjs';
+import { WASM_TARGET, rustEnvironment } from './lib/rust.mjs';
+import { inputKey, isFresh, removeStamp, writeStamp } from './lib/stamps.mjs';
+import { TOOL_VERSIONS, findCargoTool } from './lib/tools.mjs';
+import { FOR_BUILD, setup } from './setup.mjs';
+
+const MODULES = {
+  engine: {
+    // Speed is its business. LLVM's schedulers spread a kernel's loads out until its accumulators no longer fit the
+    // sixteen vector registers that browsers compile to; in source order they do.
+    rustflags: ['-C', 'llvm-args=-pre-RA-sched=source', '-C', 'llvm-args=-enable-misched=false'],
+    environment: { CARGO_PROFILE_RELEASE_OPT_LEVEL: '3' },
+    fast: {},
+    wasmOpt: '-O3',
+  },
+  compiler: {
+    rustflags: [],
+    environment: {},
+    fast: { CARGO_PROFILE_RELEASE_OPT_LEVEL: '1' },
+    wasmOpt: '-Oz',
+  },
+};
+
+// wasm-bindgen reads from a section that full stripping removes which features the module uses; wasm-opt strips the rest.
+const ALWAYS = { CARGO_PROFILE_RELEASE_STRIP: 'debuginfo' };
+const FAST = { CARGO_PROFILE_RELEASE_LTO: 'off', CARGO_PROFILE_RELEASE_CODEGEN_UNITS: '16' };
+
+/** What every browser with WebAssembly SIMD has, and nothing newer: wasm-opt may use it all. */
+const WASM_FEATURES = ['simd', 'bulk-memory', 'nontrapping-float-to-int', 'sign-ext', 'mutable-globals', 'multivalue', 'reference-types'];
+
+/** The script's own text is an input of its steps. */
+const SELF = fileURLToPath(import.meta.url);
+
+async function compile(name, fast) {
+  const { rustflags, environment, fast: fastEnvironment } = MODULES[name];
+  const targetDir = join(ROOT, 'target', name);
+  const args = [
+    'rustc', '--locked', '--release', '--target', WASM_TARGET, '--lib', '--crate-type', 'cdylib',
+    '--no-default-features', '--features', name,
+    // Joined to the flags of .cargo/config.toml; the variable RUSTFLAGS would replace them.
+    '--config', `target.${WASM_TARGET}.rustflags=${JSON.stringify(rustflags)}`,
+  ];
+  await task(`${name}: cargo`, async ({ exec, note }) => {
+    const output = await exec('cargo', args, {
+      env: rustEnvironment({ ...ALWAYS, ...environment, ...(fast ? { ...FAST, ...fastEnvironment } : {}), CARGO_TARGET_DIR: targetDir }),
+    });
+    if (!/Compiling/.test(output)) note('up to date');
+  }, { log: `build-${name}-cargo` });
+  return join(targetDir, WASM_TARGET, 'release', 'tractlet.wasm');
+}
+
+async function buildModule(name, fast) {
+  const compiled = await compile(name, fast);
+  const { wasmOpt } = MODULES[name];
+  const glue = join(WASM, name);
+  const shipped = join(DIST, `${name}.wasm`);
+  const bound = join(glue, `${name}_bg.wasm`);
+  const stamp = `wasm-${name}`;
+  const key = inputKey([compiled, SELF, join(CONFIG, 'tools.json'), join(ROOT, 'package-lock.json')], { fast });
+  if (isFresh(stamp, key, [shipped, bound, join(glue, `${name}.js`)])) return upToDate(`dist/${name}.wasm`, 'up to date');
+  removeStamp(stamp);
+
+  const tools = await findCargoTool('wasm-bindgen-cli');
+  if (!tools) throw new Stop(`wasm-bindgen ${TOOL_VERSIONS.cargo['wasm-bindgen-cli'].version} is missing; please run: npm run setup`);
+  mkdirSync(DIST, { recursive: true });
+  await task(`${name}: wasm-bindgen`, ({ exec }) =>
+    exec(join(tools, 'wasm-bindgen'), [compiled, '--target', 'web', '--omit-default-module-path', '--no-typescript', '--out-dir', glue, '--out-name', name]),
+    { log: `build-${name}-bindgen` });
+
+  const partial = `${shipped}.partial`;
+  if (fast) {
+    copyFileSync(bound, partial);
+  } else {
+    await task(`${name}: wasm-opt ${wasmOpt}`, async ({ exec, note }) => {
+      const features = ['--mvp-features', ...WASM_FEATURES.map((feature) => `--enable-${feature}`)];
+      await exec(process.execPath, [join(ROOT, 'node_modules/binaryen/bin/wasm-opt'), bound, wasmOpt, ...features, '--strip-producers', '-o', partial]);
+      note(`${formatBytes(statSync(bound).size)} to ${formatBytes(statSync(partial).size)}`);
+    }, { log: `build-${name}-opt` });
+  }
+  // Renamed last: a page that is open meanwhile gets the old file or the new one.
+  renameSync(partial, shipped);
+  writeStamp(stamp, key);
+}
+
+async function buildJavaScript() {
+  const glue = Object.keys(MODULES).map((name) => join(WASM, name, `${name}.js`));
+  const config = ['esbuild.mjs', 'tsconfig.json'].map((name) => join(CONFIG, name));
+  const key = inputKey([join(ROOT, 'js'), ...glue, ...config, SELF, join(ROOT, 'package-lock.json')]);
+  const outputs = ['index.js', 'runtime.js', 'worker.js', 'index.d.ts'].map((name) => join(DIST, name));
+  if (isFresh('js', key, outputs)) return upToDate('dist/*.js', 'up to date');
+  removeStamp('js');
+  mkdirSync(DIST, { recursive: true });
+
+  await task('JavaScript: esbuild', async () => {
+    // Loaded here: with a fresh clone it is the set-up that installs it.
+    const esbuild = await import('esbuild');
+    const { esbuildOptions } = await import(pathToFileURL(join(CONFIG, 'esbuild.mjs')).href);
+    try {
+      await esbuild.build({ ...esbuildOptions(esbuild), logLevel: 'silent' });
+    } catch (error) {
+      if (!error.errors) throw error;
+      const messages = await esbuild.formatMessages(error.errors, { kind: 'error' });
+      throw Object.assign(new Stop(`esbuild: ${error.errors.length} error(s)`), { tail: messages.join('').trimEnd() });
+    }
+  });
+  await task('JavaScript: type declarations', async ({ exec }) => {
+    for (const name of readdirSync(DIST)) if (name.endsWith('.d.ts')) rmSync(join(DIST, name));
+    await exec(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', join(CONFIG, 'tsconfig.json'), '--emitDeclarationOnly']);
+  });
+  writeStamp('js', key);
+}
+
+/** Builds everything, or only one of 'engine', 'compiler' and 'js'. The set-up has to have run. */
+export async function build({ fast = false, only } = {}) {
+  const names = Object.keys(MODULES).filter((name) => !only || only === name);
+  // Side by side: the last steps of each use one processor core only.
+  const results = await Promise.allSettled(names.map((name) => buildModule(name, fast)));
+  for (const { reason } of results) if (reason) throw reason;
+  if (!only || only === 'js') await buildJavaScript();
+}
+
+await main(import.meta.url, async () => {
+  const args = process.argv.slice(2);
+  const only = args.includes('--only') ? args[args.indexOf('--only') + 1] : undefined;
+  if (args.includes('--only') && ![...Object.keys(MODULES), 'js'].includes(only)) throw new Stop('--only takes engine, compiler or js');
+  heading('Build');
+  await setup(only === 'js' ? {} : FOR_BUILD);
+  await build({ fast: args.includes('--fast'), only });
+});

@@ -1,0 +1,117 @@
+//! The engine's exports.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use js_sys::{Array, Reflect, Uint8Array};
+use serde::de::DeserializeOwned;
+use wasm_bindgen::prelude::*;
+
+use super::tensors::{tensor_from_js, tensor_to_js};
+use super::{thrown, to_js};
+use crate::engine::{Host, RunOptions, Session};
+use crate::error::{Error, ErrorCode, Result};
+use crate::image::{self, ImageInput};
+use crate::task::{ClassifySpec, classify as classify_scores};
+use crate::tensor::Tensor;
+
+#[wasm_bindgen]
+extern "C" {
+    /// The compiler, as the engine sees it.
+    pub type JsHost;
+
+    #[wasm_bindgen(method, catch)]
+    fn specialize(this: &JsHost, shapes: &Array) -> std::result::Result<Uint8Array, JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = runSubgraph)]
+    fn run_subgraph(this: &JsHost, id: u32, inputs: &Array) -> std::result::Result<Array, JsValue>;
+}
+
+/// What the compiler threw: passed on as it is.
+type Thrown = Rc<RefCell<Option<JsValue>>>;
+
+struct Compiler {
+    host: JsHost,
+    thrown: Thrown,
+}
+
+impl Compiler {
+    fn failed(&self, cause: JsValue) -> Error {
+        *self.thrown.borrow_mut() = Some(cause);
+        Error::new(ErrorCode::Internal, "the compiler failed")
+    }
+}
+
+impl Host for Compiler {
+    fn specialize(&mut self, shapes: &[Vec<usize>]) -> Result<Vec<u8>> {
+        let shapes: Array =
+            shapes.iter().map(|s| s.iter().map(|&d| JsValue::from_f64(d as f64)).collect::<Array>()).collect();
+        Ok(self.host.specialize(&shapes).map_err(|cause| self.failed(cause))?.to_vec())
+    }
+
+    fn run_subgraph(&mut self, id: u32, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+        let inputs: Array = inputs.iter().map(|t| tensor_to_js("", t)).collect();
+        let outputs = self.host.run_subgraph(id, &inputs).map_err(|cause| self.failed(cause))?;
+        outputs.iter().map(|o| Ok(tensor_from_js(&o)?.1)).collect()
+    }
+}
+
+/// A model ready to run.
+#[wasm_bindgen]
+pub struct EngineSession {
+    session: Session,
+    thrown: Thrown,
+}
+
+#[wasm_bindgen]
+impl EngineSession {
+    /// From an encoded plan.
+    #[wasm_bindgen(constructor)]
+    pub fn new(plan: &[u8], host: Option<JsHost>) -> std::result::Result<EngineSession, JsValue> {
+        let failure = Thrown::default();
+        let host = host.map(|host| Box::new(Compiler { host, thrown: failure.clone() }) as Box<dyn Host>);
+        Ok(Self { session: Session::new(plan, host).map_err(thrown)?, thrown: failure })
+    }
+
+    /// What the model says of itself.
+    pub fn info(&self) -> JsValue {
+        to_js(self.session.info())
+    }
+
+    /// Runs the model.
+    pub fn run(&mut self, inputs: &Array, outputs: Option<Vec<String>>, options: &JsValue) -> std::result::Result<Array, JsValue> {
+        let allow_nan = Reflect::get(options, &"allowNaN".into()).is_ok_and(|v| v.is_truthy());
+        let inputs = inputs.iter().map(|i| tensor_from_js(&i)).collect::<Result<Vec<_>>>().map_err(thrown)?;
+        match self.session.run(&inputs, outputs.as_deref(), RunOptions { allow_nan }) {
+            Ok(outputs) => Ok(outputs.iter().map(|(name, tensor)| tensor_to_js(name, tensor)).collect()),
+            Err(error) => Err(self.thrown.borrow_mut().take().unwrap_or_else(|| thrown(error))),
+        }
+    }
+}
+
+/// Version of the package that this module belongs to.
+#[wasm_bindgen]
+pub fn version() -> String {
+    env!("CARGO_PKG_VERSION").to_owned()
+}
+
+fn settings<T: DeserializeOwned>(value: JsValue, what: &str) -> std::result::Result<T, JsValue> {
+    serde_wasm_bindgen::from_value(value)
+        .map_err(|e| thrown(Error::new(ErrorCode::InvalidOption, format!("the {what} settings are not usable: {e}"))))
+}
+
+/// RGBA pixels to the input tensor of a model.
+#[wasm_bindgen]
+pub fn preprocess(rgba: &[u8], width: u32, height: u32, spec: JsValue) -> std::result::Result<JsValue, JsValue> {
+    let spec = ImageInput::from_deserializer(serde_wasm_bindgen::Deserializer::from(spec)).map_err(thrown)?;
+    let tensor = image::preprocess(rgba, width, height, &spec).map_err(thrown)?;
+    Ok(tensor_to_js("", &tensor))
+}
+
+/// Scores to the best classes of every row.
+#[wasm_bindgen]
+pub fn classify(scores: &JsValue, spec: JsValue) -> std::result::Result<JsValue, JsValue> {
+    let spec: ClassifySpec = settings(spec, "classification")?;
+    let (_, scores) = tensor_from_js(scores).map_err(thrown)?;
+    Ok(to_js(&classify_scores(&scores, &spec).map_err(thrown)?))
+}

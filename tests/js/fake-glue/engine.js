@@ -1,0 +1,107 @@
+// Stands in for wasm-bindgen's glue of the engine: same exports, same kinds of errors, a real wasm instance underneath
+// (lib/wasm.mjs) for what only wasm can do, which is to trap.
+
+import { infoOf, parse } from './format.js';
+
+let wasm;
+
+export default async function init({ module_or_path: module }) {
+  if (wasm) throw new Error('the glue is initialised once per copy');
+  const { exports } = await WebAssembly.instantiate(module, {});
+  if (exports.kind.value !== 1) throw new TypeError('WebAssembly.instantiate(): Import #0 "env": module is not an object');
+  wasm = exports;
+  return wasm;
+}
+
+export const version = () => '1.2.3+simd128';
+
+/** What a run does, by the model's `op`. */
+const OPS = {
+  double: ({ inputs }) => inputs[0].map((x) => 2 * x),
+  sum: ({ inputs }) => [inputs.flat().reduce((a, b) => a + b, 0)],
+  trap: () => wasm.trap(),
+  overflow: () => wasm.recurse(),
+  memory: () => new Float32Array(2 ** 53 - 1),
+  // Doubles, and takes as many milliseconds as the first element says.
+  slow: ({ inputs }) => {
+    const end = performance.now() + inputs[0][0];
+    while (performance.now() < end);
+    return OPS.double({ inputs });
+  },
+  // Traps when the first element is negative.
+  fragile: ({ inputs }) => (inputs[0][0] < 0 ? wasm.trap() : OPS.double({ inputs })),
+  host: ({ host, inputs }) => host.runSubgraph(7, inputs.map((data) => tensor('', data)))[0].data,
+  allowNaN: ({ options }) => [options.allowNaN ? 1 : 0],
+  // Scores: the mean of each channel for the first three classes.
+  means: ({ inputs: [values], model: { classes } }) => {
+    const plane = values.length / 3;
+    const mean = (c) => values.slice(c * plane, (c + 1) * plane).reduce((a, b) => a + b, 0) / plane;
+    return Array.from({ length: classes }, (_, i) => (i < 3 ? mean(i) : -1));
+  },
+};
+
+const tensor = (name, values) => ({
+  name,
+  type: 'float32',
+  dims: [values.length],
+  data: new Uint8Array(Float32Array.from(values).buffer),
+});
+
+export class EngineSession {
+  constructor(plan, host) {
+    if (!wasm) throw new Error('not initialised');
+    this.model = parse(plan, 'plan');
+    if (this.model.op === 'bad-plan') throw { code: 'PLAN_VERSION', message: 'The plan is of another version', operators: [] };
+    this.host = host;
+    this.runs = 0;
+  }
+
+  info() {
+    return infoOf(this.model);
+  }
+
+  needsHost() {
+    return this.model.op === 'host';
+  }
+
+  run(inputs, outputs, options) {
+    const { model, host } = this;
+    for (const { name } of inputs) {
+      if (!model.inputs.some((input) => input.name === name)) {
+        throw { code: 'UNKNOWN_INPUT', message: `There is no input ${name}`, input: name, hint: `The inputs are ${model.inputs.map((input) => input.name)}.`, operators: [] };
+      }
+    }
+    if (model.op === 'echo') return inputs.map((input, i) => ({ ...input, name: model.outputs[i].name }));
+    const values = inputs.map(({ data }) => (Array.isArray(data) ? data : [...new Float32Array(data.slice().buffer)]));
+    this.runs++;
+    const result = OPS[model.op]({ inputs: values, host, model, options });
+    return (outputs ?? model.outputs.map(({ name }) => name)).map((name) => (result instanceof Uint8Array ? { ...tensor(name, []), dims: [result.length / 4], data: result } : tensor(name, result)));
+  }
+
+  free() {
+    if (this.freed) throw new Error('freed twice');
+    this.freed = true;
+    globalThis.fakeGlueFrees = (globalThis.fakeGlueFrees ?? 0) + 1;
+  }
+}
+
+/** NCHW; the picture's pixels are averaged into every pixel of the input. */
+export function preprocess(rgba, width, height, { size, layout, channels, type = 'float32', ...rest }) {
+  if ('sise' in rest) throw { code: 'INVALID_OPTION', message: 'image input settings: unknown field `sise`', hint: 'size is needed', operators: [] };
+  if (rgba.length !== width * height * 4) throw { code: 'INVALID_IMAGE', message: 'wrong length', operators: [] };
+  const means = [0, 1, 2].map((c) => {
+    let sum = 0;
+    for (let i = c; i < rgba.length; i += 4) sum += rgba[i];
+    return sum / (width * height);
+  });
+  if (channels === 'BGR') means.reverse();
+  const [h, w] = size;
+  const values = Float32Array.from({ length: 3 * h * w }, (_, i) => means[Math.floor(i / (h * w))]);
+  return { name: '', type, dims: layout === 'NCHW' ? [1, 3, h, w] : [1, h, w, 3], data: new Uint8Array(values.buffer) };
+}
+
+export function classify({ data }, { topK, threshold }) {
+  const scores = new Float32Array(data.slice().buffer);
+  const classes = Array.from(scores, (score, index) => ({ index, score })).sort((a, b) => b.score - a.score);
+  return [classes.slice(0, topK).filter(({ score }) => threshold === undefined || score >= threshold)];
+}

@@ -1,0 +1,136 @@
+// The public types, as a user's compiler sees them. Compiled by types.test.mjs against the emitted declarations, never run.
+
+import {
+  type Classification,
+  type ClassificationResult,
+  type ErrorCode,
+  ImageClassifier,
+  ImageError,
+  InferenceError,
+  InferenceSession,
+  LoadError,
+  type ModelCard,
+  type ProgressInfo,
+  Tensor,
+  type Timings,
+} from 'tractlet';
+
+/** Exactly the same type, not merely assignable. */
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+declare function same<A, B>(...proof: Same<A, B> extends true ? [] : ['the types differ']): void;
+
+// Tensors: the type follows from the arguments.
+const floats = new Tensor('float32', new Float32Array(6), [2, 3]);
+same<typeof floats, Tensor<'float32'>>();
+same<typeof floats.data, Float32Array>();
+same<typeof floats.dims, readonly number[]>();
+const inferred = new Tensor(new BigInt64Array(2));
+same<typeof inferred, Tensor<'int64'>>();
+const words = new Tensor(['a', 'b']);
+same<typeof words, Tensor<'string'>>();
+const flags = new Tensor([true, false], [2]);
+same<typeof flags.data, Uint8Array>();
+const clamped = new Tensor(new Uint8ClampedArray(4));
+same<typeof clamped, Tensor<'uint8'>>();
+new Tensor('int64', [1n, 2n]);
+new Tensor('int64', [1, 2]);
+new Tensor('float16', new Uint16Array(2));
+new Tensor('bool', [true]);
+// @ts-expect-error no such type
+new Tensor('float', [1]);
+// @ts-expect-error strings are no numbers
+new Tensor('float32', ['1']);
+// @ts-expect-error another array
+new Tensor('float32', new Float64Array(1));
+// @ts-expect-error a bare array of numbers could be anything
+new Tensor([1, 2]);
+// @ts-expect-error read-only
+floats.dims[0] = 1;
+// @ts-expect-error read-only
+floats.type = 'int8';
+
+// Sessions.
+const session = await InferenceSession.create('/m.onnx', {
+  signal: new AbortController().signal,
+  onProgress: (event) => {
+    same<typeof event, ProgressInfo>();
+    same<typeof event.status, 'initiate' | 'download' | 'progress' | 'done' | 'compile' | 'ready'>();
+  },
+  externalData: [{ path: 'weights', data: new Uint8Array() }],
+  freeDimensionOverrides: { batch: 1 },
+  wasm: { engine: new URL('https://x/'), compiler: new Uint8Array() },
+  worker: false,
+});
+same<typeof session, InferenceSession>();
+declare const sources: URL | string | Request | Response | Blob | ArrayBuffer | Uint8Array | DataView | SharedArrayBuffer | ReadableStream<Uint8Array>;
+await InferenceSession.create(sources);
+const { y } = await session.run({ x: floats });
+same<typeof y, Tensor | undefined>();
+await session.run({ x: floats, ids: inferred }, ['y']);
+await session.run({ x: floats }, { y: null }, { signal: AbortSignal.timeout(5), transfer: true });
+await session.run({ x: floats }, { signal: undefined });
+same<typeof session.inputNames, readonly string[]>();
+same<(typeof session.inputMetadata)[number]['shape'], readonly (number | string)[]>();
+same<(typeof session.inputMetadata)[number]['type'], Tensor.Type>();
+same<typeof session.modelMetadata.producerName, string>();
+same<typeof session.runtime.worker, boolean>();
+same<Awaited<ReturnType<typeof session.memory>>['wasmBytes'], number>();
+// @ts-expect-error made by create
+new InferenceSession();
+// @ts-expect-error not a tensor
+await session.run({ x: new Float32Array(1) });
+// @ts-expect-error no such option
+await InferenceSession.create('/m.onnx', { executionProviders: ['wasm'] });
+// @ts-expect-error no source
+await InferenceSession.create(5);
+// @ts-expect-error internal
+session.client;
+{
+  await using scoped = session;
+  same<typeof scoped, InferenceSession>();
+}
+
+// Classifiers.
+const classifier = await ImageClassifier.create(new URL('https://x/card.json'), { onProgress: () => undefined });
+declare const pictures: HTMLImageElement | HTMLVideoElement | HTMLCanvasElement | OffscreenCanvas | ImageBitmap | ImageData | Blob | File | VideoFrame;
+const result = await classifier.classify(pictures, { topK: 3, threshold: 0.5 });
+same<typeof result, ClassificationResult>();
+const [best] = result;
+same<typeof best, Classification | undefined>();
+same<Classification['label'], string>();
+same<typeof result.timings, Timings>();
+same<typeof classifier.card, ModelCard | undefined>();
+same<typeof classifier.session, InferenceSession>();
+await classifier.classify({ data: new Uint8Array(4), width: 1, height: 1 });
+declare const card: ModelCard;
+const { input } = card;
+await ImageClassifier.create(new Blob(), { input, labels: ['a'], output: { activation: 'softmax' }, worker: true });
+await ImageClassifier.create(session, { input, labels: { 3: 'c' } });
+await ImageClassifier.create('/m.onnx', {
+  input: { size: [1, 1], layout: 'NHWC', channels: 'RGB', mean: [0, 0, 0], std: [1, 1, 1], crop: { mode: 'center', ratio: 0.875 }, resample: 'bicubic' },
+});
+// @ts-expect-error a session has its options already
+await ImageClassifier.create(session, { input, worker: true });
+// @ts-expect-error no input
+await ImageClassifier.create(session, {});
+// @ts-expect-error an address has to be fetched first
+await classifier.classify('cat.jpg');
+// @ts-expect-error no such layout
+await ImageClassifier.create('/m.onnx', { input: { ...input, layout: 'CHW' } });
+
+// Errors.
+declare const thrown: unknown;
+if (thrown instanceof InferenceError) {
+  same<typeof thrown.code, ErrorCode>();
+  same<typeof thrown.hint, string | undefined>();
+  switch (thrown.code) {
+    case 'INPUT_SHAPE':
+      break;
+    // @ts-expect-error no such code
+    case 'INPUT_SHAPES':
+      break;
+    default:
+  }
+}
+const errors: InferenceError[] = [new ImageError('IMAGE_DECODE', 'x'), new LoadError('WASM_LOAD', 'x', { hint: 'y' })];
+same<(typeof errors)[number], InferenceError>();
