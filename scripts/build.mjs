@@ -9,6 +9,7 @@
 import { copyFileSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { withLock } from './lib/lock.mjs';
 import { CONFIG, DIST, ROOT, WASM } from './lib/paths.mjs';
 import { formatBytes, heading, upToDate } from './lib/report.mjs';
 import { Stop, main, task } from './lib/run.mjs';
@@ -124,12 +125,14 @@ async function buildJavaScript() {
 }
 
 /** Builds everything, or only one of 'engine', 'compiler' and 'js'. The set-up has to have run. */
-export async function build({ fast = false, only } = {}) {
-  const names = Object.keys(MODULES).filter((name) => !only || only === name);
-  // Side by side: the last steps of each use one processor core only.
-  const results = await Promise.allSettled(names.map((name) => buildModule(name, fast)));
-  for (const { reason } of results) if (reason) throw reason;
-  if (!only || only === 'js') await buildJavaScript();
+export function build({ fast = false, only } = {}) {
+  return withLock('build', async () => {
+    const names = Object.keys(MODULES).filter((name) => !only || only === name);
+    // Side by side: the last steps of each use one processor core only.
+    const results = await Promise.allSettled(names.map((name) => buildModule(name, fast)));
+    for (const { reason } of results) if (reason) throw reason;
+    if (!only || only === 'js') await buildJavaScript();
+  });
 }
 
 await main(import.meta.url, async () => {

@@ -2,6 +2,7 @@
 //
 // Imports nothing from node_modules: this is what installs them.
 import { BROWSER_NAMES, setupBrowser } from './lib/browsers.mjs';
+import { withLock } from './lib/lock.mjs';
 import { setupNodePackages } from './lib/node-packages.mjs';
 import { setupPython } from './lib/python.mjs';
 import { heading } from './lib/report.mjs';
@@ -35,7 +36,7 @@ export async function trySetup({ cargoTools, lints = false, python = false, brow
   }
   if (python) steps.push({ fatal: false, run: setupPython });
   for (const name of browsers) steps.push({ fatal: false, run: () => setupBrowser(name) });
-  const results = await Promise.allSettled(steps.map(({ run }) => run()));
+  const results = await withLock('setup', () => Promise.allSettled(steps.map(({ run }) => run())));
   return results.flatMap(({ reason }, i) => (reason ? [Object.assign(reason, { fatal: steps[i].fatal })] : []));
 }
 

@@ -1,5 +1,7 @@
 //! Subgraphs that tract executes.
 
+use std::sync::Arc;
+
 use tract_onnx::Onnx;
 use tract_onnx::pb::ModelProto;
 use tract_onnx::tract_hir::internal::*;
@@ -11,6 +13,7 @@ use crate::plan::{Dim, Fact};
 
 /// A graph with concrete inputs, ready to run.
 pub struct Subgraph {
+    plan: Arc<TypedSimplePlan>,
     state: TypedSimpleState,
     /// Facts of the outputs.
     pub outputs: Vec<Fact>,
@@ -43,7 +46,7 @@ impl Subgraph {
         };
         let outputs = model.output_outlets()?.iter().map(|o| fact(model.outlet_fact(*o)?)).collect::<TractResult<_>>()?;
         let plan = TypedSimplePlan::new(model)?;
-        Ok(Self { state: plan.spawn()?, outputs })
+        Ok(Self { state: plan.spawn()?, plan, outputs })
     }
 
     /// Runs. The inputs have the types and shapes that the graph was planned for.
@@ -56,7 +59,10 @@ impl Subgraph {
         });
         result.map_err(|problem| {
             // What a failed run left behind must not meet the next one.
-            let _ = self.state.reset_turn();
+            match guarded(|| Ok(self.plan.spawn()?)) {
+                Ok(state) => self.state = state,
+                Err(problem) => return problem.into_error(ErrorCode::Internal),
+            }
             problem.into_error(ErrorCode::ExecutionFailed)
         })
     }

@@ -52,10 +52,9 @@ impl CompiledModel {
     /// # Errors
     /// What is wrong with the bytes, see [`ErrorCode`]; all unknown operators at once.
     pub fn open(bytes: impl AsRef<[u8]>, external: &[ExternalData], options: &CompileOptions) -> Result<Self> {
-        let mut proto = onnx::import(bytes.as_ref(), external)?;
+        let (mut proto, info) = onnx::import(bytes.as_ref(), external, &options.free_dimension_overrides)?;
         // Owned bytes are not needed beside what was decoded from them.
         drop(bytes);
-        let info = info::model_info(&proto, &options.free_dimension_overrides)?;
         if let Some(graph) = &mut proto.graph {
             fuse::fuse(graph);
         }

@@ -2,7 +2,7 @@
 
 use super::validate;
 use crate::error::{Error, ErrorCode, Result};
-use crate::plan::{MAX_VARIANTS, ModelInfo, Plan, Step, Variant};
+use crate::plan::{Dim, MAX_VARIANTS, ModelInfo, Plan, Step, ValueInfo, Variant};
 use crate::tensor::Tensor;
 
 /// What the engine asks of the compiler while a model runs.
@@ -43,6 +43,13 @@ impl Session {
     /// What the model says of itself.
     pub fn info(&self) -> &ModelInfo {
         &self.info
+    }
+
+    /// Whether runs may ask the compiler for anything: input shapes are symbolic, or parts of the graph have no step.
+    pub fn needs_host(&self) -> bool {
+        let fixed = |v: &ValueInfo| v.shape.iter().all(|d| matches!(d, Dim::Fixed(_)));
+        let subgraph = |s: &Step| matches!(s, Step::Subgraph { .. });
+        !self.info.inputs.iter().all(fixed) || self.variants.iter().flat_map(|v| &v.steps).any(subgraph)
     }
 
     /// Runs the model on named inputs; gives the named outputs, or all of them, with their names.

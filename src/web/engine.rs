@@ -78,6 +78,12 @@ impl EngineSession {
         to_js(self.session.info())
     }
 
+    /// Whether runs may need the compiler.
+    #[wasm_bindgen(js_name = needsHost)]
+    pub fn needs_host(&self) -> bool {
+        self.session.needs_host()
+    }
+
     /// Runs the model.
     pub fn run(&mut self, inputs: &Array, outputs: Option<Vec<String>>, options: &JsValue) -> std::result::Result<Array, JsValue> {
         let allow_nan = Reflect::get(options, &"allowNaN".into()).is_ok_and(|v| v.is_truthy());

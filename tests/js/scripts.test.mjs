@@ -1,7 +1,7 @@
 // The scripts themselves: the server, the stamps, versions, and how test results are read.
 
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import { readFile } from 'node:fs/promises';
@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { brotliDecompressSync } from 'node:zlib';
 import { cargoCounts, cargoFailure, nodeCounts, outcome } from '../../scripts/lib/counts.mjs';
+import { withLock } from '../../scripts/lib/lock.mjs';
 import { matchesLock } from '../../scripts/lib/node-packages.mjs';
 import { ROOT } from '../../scripts/lib/paths.mjs';
 import { inputKey, isFresh, readStamp, removeStamp, writeStamp } from '../../scripts/lib/stamps.mjs';
@@ -256,6 +257,33 @@ describe('stamps', () => {
       assert.equal(isFresh('step', 'key', [output], folder), true);
       removeStamp('step', folder);
       assert.equal(isFresh('step', 'key', [output], folder), false);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});
+
+describe('locks', () => {
+  test('one at a time, also after an error; a lock of a process that is gone does not count', async () => {
+    const folder = temporaryFolder();
+    try {
+      const order = [];
+      const job = (name, fails) => withLock('job', async () => {
+        order.push(`${name} starts`);
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        order.push(`${name} ends`);
+        if (fails) throw new Error('expected');
+        return name;
+      }, folder);
+      const results = await Promise.allSettled([job('a', true), job('b', false)]);
+      assert.deepEqual(results.map(({ status }) => status), ['rejected', 'fulfilled']);
+      assert.deepEqual(order, ['a starts', 'a ends', 'b starts', 'b ends']);
+      // No process has this number: it is above what any system gives out.
+      writeFileSync(join(folder, 'job.lock'), '2000000000');
+      assert.equal(await job('c', false), 'c');
+      writeFileSync(join(folder, 'job.lock'), '');
+      assert.equal(await job('d', false), 'd');
+      assert.equal(existsSync(join(folder, 'job.lock')), false);
     } finally {
       rmSync(folder, { recursive: true });
     }

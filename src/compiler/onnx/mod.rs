@@ -13,14 +13,20 @@ mod tensors;
 
 use tract_onnx::pb::ModelProto;
 
+use super::info::{DimensionOverrides, model_info};
 use super::{limits, registry};
 use crate::error::{Error, ErrorCode, Result};
+use crate::plan::ModelInfo;
 
 pub use graph::node_label;
 pub use tensors::{ExternalData, initializer_f32, initializer_i32, initializer_i64, raw_tensor};
 
-/// Decodes and checks a model and brings it into canonical form.
-pub fn import(bytes: &[u8], external: &[ExternalData]) -> Result<ModelProto> {
+/// Decodes and checks a model and brings it into canonical form. The description keeps the file's names.
+pub fn import(
+    bytes: &[u8],
+    external: &[ExternalData],
+    overrides: &DimensionOverrides,
+) -> Result<(ModelProto, ModelInfo)> {
     let mut model = decode::decode(bytes)?;
     let Some(graph) = &mut model.graph else {
         return Err(invalid("the model has no graph"));
@@ -29,11 +35,12 @@ pub fn import(bytes: &[u8], external: &[ExternalData]) -> Result<ModelProto> {
     // Operators before weights: the answer to "can this run at all" must not wait for gigabytes.
     registry::check_operators(graph)?;
     tensors::canonicalise(graph, external)?;
+    let info = model_info(&model, overrides)?;
     normalise::normalise(&mut model)?;
     if let Some(graph) = &model.graph {
         limits::check(graph)?;
     }
-    Ok(model)
+    Ok((model, info))
 }
 
 /// A damaged or inconsistent model.

@@ -1,5 +1,7 @@
 //! One spelling for what ONNX allows several of.
 
+use std::collections::HashSet;
+
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 
 use super::tensors::raw_tensor;
@@ -14,6 +16,10 @@ pub fn normalise(model: &mut ModelProto) -> Result<()> {
     model.training_info.clear();
     if let Some(graph) = &mut model.graph {
         normalise_graph(graph);
+        detach_outputs(graph);
+        // Before IR 4 every constant is an input as well.
+        let constants: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
+        graph.input.retain(|i| !constants.contains(i.name.as_str()));
     }
     Ok(())
 }
@@ -39,6 +45,25 @@ fn normalise_graph(graph: &mut GraphProto) {
     }
     graph.node = nodes;
     graph.initializer.extend(constants);
+}
+
+/// An output that is an input or a constant gets a node of its own, and a name of its own: the parser would overwrite
+/// what is known of the input. Outputs go by position from here on.
+fn detach_outputs(graph: &mut GraphProto) {
+    let direct: HashSet<String> =
+        graph.input.iter().map(|i| i.name.clone()).chain(graph.initializer.iter().map(|t| t.name.clone())).collect();
+    for (position, output) in graph.output.iter_mut().enumerate() {
+        if direct.contains(&output.name) {
+            let name = format!("tractlet.output.{position}");
+            graph.node.push(NodeProto {
+                op_type: "Identity".to_owned(),
+                input: vec![std::mem::replace(&mut output.name, name.clone())],
+                output: vec![name.clone()],
+                name,
+                ..NodeProto::default()
+            });
+        }
+    }
 }
 
 /// The value of a `Constant` node. Sparse constants stay nodes; shape inference refuses them by name.
