@@ -87,7 +87,7 @@ fn bad_models_give_typed_errors() {
     let cases: Vec<Case> = json(&fixtures("operators").join("index.json"));
     let only = std::env::var("ONLY").unwrap_or_default();
     // tract's panics are caught and become errors; their messages on stderr would only hide a real failure.
-    std::panic::set_hook(Box::new(|_| ()));
+    std::panic::set_hook(Box::new(|panic| println!("  caught: {}", panic.to_string().replace('\n', ": "))));
     let cases: Vec<&Case> = cases.iter().filter(|c| c.group == "invalid" && c.case.starts_with(&only)).collect();
     let failures: Vec<String> =
         cases.iter().filter_map(|c| check(c).err().map(|reason| format!("{}: {reason}", c.case))).collect();

@@ -7,7 +7,7 @@ use tract_onnx::pb::ModelProto;
 use tract_onnx::tract_hir::internal::*;
 
 use super::limits::{MAX_TENSOR_BYTES, too_large};
-use super::{registry, tensors};
+use super::{gather, registry, shapes, tensors};
 use crate::error::{Error, ErrorCode, Result};
 use crate::plan::{Dim, Fact};
 
@@ -31,6 +31,9 @@ impl Subgraph {
         let parsed = framework.parse(proto, None)?;
         let mut inferred = parsed.model;
         inferred.analyse(false)?;
+        if let Some(graph) = &proto.graph {
+            shapes::check(graph, &inferred, &parsed.outlets_by_name)?;
+        }
         let typed = inferred.into_typed()?;
         check_sizes(&typed)?;
         // Where tract's own rewriting fails, the graph as it is still runs.
@@ -39,11 +42,12 @@ impl Subgraph {
             check_sizes(&model)?;
             Ok(model.into_optimized()?)
         });
-        let model = match simplified {
+        let mut model = match simplified {
             Ok(model) => model,
             Err(Problem::Ours(error)) => return Err(Problem::Ours(error)),
             Err(Problem::Tract(_)) => typed,
         };
+        gather::check_indices(&mut model)?;
         let outputs = model.output_outlets()?.iter().map(|o| fact(model.outlet_fact(*o)?)).collect::<TractResult<_>>()?;
         let plan = TypedSimplePlan::new(model)?;
         Ok(Self { state: plan.spawn()?, plan, outputs })

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use tract_onnx::pb::{ModelProto, TensorShapeProto, ValueInfoProto, tensor_shape_proto::dimension, type_proto};
 
-use super::limits::{MAX_TENSOR_BYTES, too_large};
+use super::limits::{MAX_RANK, MAX_TENSOR_BYTES, too_large};
 use super::onnx::invalid;
 use crate::error::{Error, ErrorCode, Result};
 use crate::plan::{Dim, ModelInfo, OperatorSet, ValueInfo};
@@ -56,7 +56,7 @@ pub fn model_info(model: &ModelProto, overrides: &DimensionOverrides) -> Result<
     })
 }
 
-fn shape_of(value: &ValueInfoProto) -> Option<&TensorShapeProto> {
+pub(super) fn shape_of(value: &ValueInfoProto) -> Option<&TensorShapeProto> {
     match value.r#type.as_ref()?.value.as_ref()? {
         type_proto::Value::TensorType(tensor) => tensor.shape.as_ref(),
     }
@@ -72,6 +72,7 @@ fn value_info(value: &ValueInfoProto, overrides: &DimensionOverrides, what: &str
     let data_type = DataType::from_onnx(tensor.elem_type).ok_or_else(|| {
         unsupported(format!("the {what} \"{name}\" has an element type that is not supported"))
             .expected("float16/32/64, (u)int8/16/32/64, bool or string", format!("ONNX type {}", tensor.elem_type))
+            .with_hint("export the model with another type, most often float32")
     })?;
     let Some(shape) = tensor.shape.as_ref() else {
         // An output's rank may depend on the data; an input's rank is what a plan is made for.
@@ -81,6 +82,9 @@ fn value_info(value: &ValueInfoProto, overrides: &DimensionOverrides, what: &str
         }
         return Ok(ValueInfo { name: name.clone(), data_type, shape: vec![Dim::Unknown] });
     };
+    if shape.dim.len() > MAX_RANK {
+        return Err(invalid(format!("the {what} \"{name}\" has {} dimensions", shape.dim.len())));
+    }
     let mut bytes = data_type.size().max(1) as u64;
     let mut dims = Vec::with_capacity(shape.dim.len());
     for dim in &shape.dim {

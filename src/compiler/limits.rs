@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use tract_onnx::pb::{GraphProto, TensorProto};
+use tract_onnx::pb::{GraphProto, TensorProto, tensor_shape_proto::dimension};
 
 use super::onnx::{initializer_f32, initializer_i64, node_label};
 use crate::error::{Error, ErrorCode, Result};
@@ -11,10 +11,29 @@ use crate::error::{Error, ErrorCode, Result};
 /// No tensor may need more bytes than a 32-bit memory has.
 pub const MAX_TENSOR_BYTES: u64 = 1 << 32;
 
+/// No tensor has more dimensions: numpy stops at 64.
+pub const MAX_RANK: usize = 64;
+
 /// An error for a value that would not fit in memory.
 pub fn too_large(what: &str) -> Error {
     Error::new(ErrorCode::ModelTooLarge, format!("{what} would need more than 4 GiB"))
         .with_hint("WebAssembly memory ends at 4 GiB; the model is damaged, or too large for the web")
+}
+
+/// Elements of a graph input or constant, as far as they are fixed.
+fn declared(graph: &GraphProto, name: Option<&String>) -> f64 {
+    let Some(name) = name else { return 1.0 };
+    if let Some(tensor) = graph.initializer.iter().find(|t| t.name == *name) {
+        return tensor.dims.iter().map(|&d| d.max(1) as f64).product();
+    }
+    let shape = graph.input.iter().find(|i| i.name == *name).and_then(super::info::shape_of);
+    shape.map_or(1.0, |shape| {
+        let fixed = shape.dim.iter().filter_map(|d| match d.value {
+            Some(dimension::Value::DimValue(n)) => Some(n.max(1) as f64),
+            _ => None,
+        });
+        fixed.product()
+    })
 }
 
 /// Checks the nodes whose output is as large as a constant operand says.
@@ -30,7 +49,7 @@ pub fn check(graph: &GraphProto) -> Result<()> {
         let elements = match node.op_type.as_str() {
             "ConstantOfShape" => product(ints(0)),
             "Expand" | "Tile" | "Reshape" => product(ints(1)),
-            "OneHot" => product(ints(1)),
+            "OneHot" => product(ints(1)).map(|depth| depth * declared(graph, node.input.first())),
             "Pad" => ints(1).or_else(|| attribute("pads")).map(|v| v.iter().map(|&p| p.max(0) as f64).sum()),
             "Conv" | "QLinearConv" | "ConvInteger" | "MaxPool" | "AveragePool" | "LpPool" | "ConvTranspose" => {
                 ["pads", "kernel_shape", "dilations", "output_shape"]

@@ -4,13 +4,16 @@
 //! integer operators; tract infers shapes and simplifies, with our own [`quantized`] operators in place of its own
 //! ([`registry`] says which is which); [`fallback`] has tract execute the result.
 
+mod attributes;
 mod fallback;
 mod fuse;
+mod gather;
 mod info;
 mod limits;
 mod onnx;
 mod quantized;
 mod registry;
+mod shapes;
 mod tensors;
 
 use tract_onnx::pb::{ModelProto, tensor_shape_proto::dimension, type_proto};

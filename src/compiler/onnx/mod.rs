@@ -14,7 +14,7 @@ mod tensors;
 use tract_onnx::pb::ModelProto;
 
 use super::info::{DimensionOverrides, model_info};
-use super::{limits, registry};
+use super::{attributes, limits, registry};
 use crate::error::{Error, ErrorCode, Result};
 use crate::plan::ModelInfo;
 
@@ -39,6 +39,7 @@ pub fn import(
     normalise::normalise(&mut model)?;
     if let Some(graph) = &model.graph {
         limits::check(graph)?;
+        attributes::check(graph)?;
     }
     Ok((model, info))
 }

@@ -4,7 +4,7 @@
 use tract_onnx::pb::{GraphProto, TensorProto, tensor_proto};
 
 use super::invalid;
-use crate::compiler::limits::{MAX_TENSOR_BYTES, too_large};
+use crate::compiler::limits::{MAX_RANK, MAX_TENSOR_BYTES, too_large};
 use crate::error::{Error, ErrorCode, Result};
 use crate::tensor::{DataType, Element};
 
@@ -51,6 +51,9 @@ fn canonical(tensor: &mut TensorProto, external: &[ExternalData]) -> Result<()> 
         };
         error.expected("an ONNX element type", tensor.data_type)
     })?;
+    if tensor.dims.len() > MAX_RANK {
+        return Err(invalid(format!("the tensor \"{name}\" has {} dimensions", tensor.dims.len())));
+    }
     let mut count = 1u64;
     for &dim in &tensor.dims {
         let dim = u64::try_from(dim).map_err(|_| invalid(format!("the tensor \"{name}\" has a negative dimension")))?;

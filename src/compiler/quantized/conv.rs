@@ -171,7 +171,16 @@ impl Quantized for QLinearConv {
     }
 
     fn output_shapes(&self, inputs: &[Option<ShapeFact>]) -> TractResult<TVec<TVec<TDim>>> {
-        Ok(tvec![self.attributes.output_shape(required(inputs, X, "x")?, required(inputs, W, "w")?)?])
+        let w = required(inputs, W, "w")?;
+        for position in [W_SCALE, W_ZERO_POINT, BIAS] {
+            let count = inputs.get(position).and_then(Option::as_ref).and_then(|s| s.volume().to_usize().ok());
+            let (Some(count), Some(channels)) = (count, w.first().and_then(|d| d.to_usize().ok())) else { continue };
+            ensure!(
+                count == channels || count == 1 && position != BIAS,
+                "{count} parameters (input {position}) for {channels} output channels"
+            );
+        }
+        Ok(tvec![self.attributes.output_shape(required(inputs, X, "x")?, w)?])
     }
 
     fn eval(&self, inputs: &Inputs) -> TractResult<TVec<Tensor>> {

@@ -36,6 +36,33 @@ fn dequantize_linear(_: &ParsingContext, node: &NodeProto) -> Built {
     build(node, DequantizeLinear { axis: axis(node)? })
 }
 
+/// Types and shapes of the parameters, as far as they are known before running.
+fn check_types(inputs: &[Option<DatumType>]) -> TractResult<()> {
+    let scale = *required(inputs, 1, "scale")?;
+    ensure!(
+        matches!(scale, DatumType::F32 | DatumType::F16 | DatumType::I32),
+        "a scale must be float32 or float16, not {scale:?}"
+    );
+    Ok(())
+}
+
+fn check_shapes(inputs: &[Option<ShapeFact>], axis: i64) -> TractResult<()> {
+    let volume = |shape: &ShapeFact| shape.volume().to_usize().ok();
+    let x = required(inputs, 0, "x")?;
+    let Some(scales) = volume(required(inputs, 1, "scale")?) else { return Ok(()) };
+    ensure!(scales > 0, "a scale must not be empty");
+    if let Some(zero_points) = inputs.get(2).and_then(Option::as_ref).and_then(volume) {
+        ensure!(
+            zero_points == scales || zero_points == 1 || scales == 1 && zero_points > 0,
+            "{scales} scales and {zero_points} zero points do not go together"
+        );
+    }
+    if let Ok(shape) = super::concrete_all(x.iter()) {
+        Layout::new(&shape, axis, scales)?;
+    }
+    Ok(())
+}
+
 /// How parameters map onto elements: element `i` has the parameters `(i / inner) % channels`.
 struct Layout {
     inner: usize,
@@ -93,6 +120,7 @@ struct QuantizeLinear {
 
 impl Quantized for QuantizeLinear {
     fn output_types(&self, inputs: &[Option<DatumType>]) -> TractResult<TVec<DatumType>> {
+        check_types(inputs)?;
         let zero_point = inputs.get(2).copied().flatten();
         let output = zero_point.or(self.output).unwrap_or(DatumType::U8);
         ensure!(
@@ -103,6 +131,7 @@ impl Quantized for QuantizeLinear {
     }
 
     fn output_shapes(&self, inputs: &[Option<ShapeFact>]) -> TractResult<TVec<TVec<TDim>>> {
+        check_shapes(inputs, self.axis)?;
         Ok(tvec![required(inputs, 0, "x")?.to_tvec()])
     }
 
@@ -171,10 +200,15 @@ impl Quantized for DequantizeLinear {
             matches!(x, DatumType::U8 | DatumType::I8 | DatumType::U16 | DatumType::I16 | DatumType::I32),
             "dequantizing from {x:?} is not supported"
         );
+        check_types(inputs)?;
+        if let Some(zero_point) = inputs.get(2).copied().flatten() {
+            ensure!(zero_point == x, "a zero point of {zero_point:?} does not go with {x:?}");
+        }
         Ok(tvec![*required(inputs, 1, "x_scale")?])
     }
 
     fn output_shapes(&self, inputs: &[Option<ShapeFact>]) -> TractResult<TVec<TVec<TDim>>> {
+        check_shapes(inputs, self.axis)?;
         Ok(tvec![required(inputs, 0, "x")?.to_tvec()])
     }
 

@@ -180,6 +180,10 @@ fn required<'a, T>(inputs: &'a [Option<T>], position: usize, what: &str) -> Trac
 
 /// NumPy's broadcast of shapes.
 fn broadcast_dims(shapes: &[&[TDim]]) -> TractResult<TVec<TDim>> {
+    // tract keeps two different numbers as an expression; that they cannot be broadcast is known now.
+    if let Ok(numbers) = shapes.iter().map(|s| concrete_all(*s)).collect::<TractResult<Vec<_>>>() {
+        return Ok(multi_broadcast(&numbers)?.iter().map(|d: &usize| d.to_dim()).collect());
+    }
     multi_broadcast(shapes)
 }
 

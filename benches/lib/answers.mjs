@@ -1,0 +1,54 @@
+// Whether the libraries compute the same thing: a fast wrong answer is worth nothing.
+
+/**
+ * Two right implementations may round differently. Where the two best classes lie closer together than this share of the
+ * range of the scores, or two quanta of a quantized output, either may come first.
+ */
+const TIE_SHARE = 0.01;
+const TIE_QUANTA = 2;
+
+export function best(scores) {
+  let index = 0;
+  // NaN is never the best, and never beaten: it stays where it shows.
+  for (let i = 1; i < scores.length; i += 1) if (!(scores[i] <= scores[index])) index = i;
+  return index;
+}
+
+function range(scores) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const score of scores) {
+    low = Math.min(low, score);
+    high = Math.max(high, score);
+  }
+  return high - low;
+}
+
+/**
+ * Compares the scores of one library with those of another, photo by photo.
+ *
+ * @returns { same, tied, different: photos by their best class; largest: largest difference of a score, as a share of the
+ * range of the photo's scores }
+ */
+export function compare(ours, theirs, quantum) {
+  const result = { same: 0, tied: 0, different: 0, largest: 0 };
+  for (const [photo, a] of ours.entries()) {
+    const b = theirs[photo];
+    const span = range(b);
+    const slack = Math.max(TIE_SHARE * span, TIE_QUANTA * (quantum ?? 0));
+    const [x, y] = [best(a), best(b)];
+    const close = a[x] - a[y] <= slack && b[y] - b[x] <= slack;
+    result[x === y ? 'same' : close ? 'tied' : 'different'] += 1;
+    for (let i = 0; i < a.length; i += 1) {
+      const gap = Math.abs(a[i] - b[i]) / span;
+      // Also NaN.
+      if (!(gap <= result.largest)) result.largest = gap;
+    }
+  }
+  return result;
+}
+
+/** How many labelled photos get their label. */
+export function countRight(scores, photos) {
+  const labelled = photos.map(({ label }, i) => ({ label, i })).filter(({ label }) => label !== null);
+  return { right: labelled.filter(({ label, i }) => best(scores[i]) === label).length, of: labelled.length };
+}

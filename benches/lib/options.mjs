@@ -1,0 +1,69 @@
+// The command line.
+import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { Stop } from '../../scripts/lib/run.mjs';
+
+export const USAGE = `npm run bench -- [options]
+
+  --runs N          timed runs per library and model (default 60)
+  --passes N        passes over all models, each with fresh pages (default 3)
+  --models PATTERN  models of .cache/fixtures/models/index.json whose names match this regular expression, instead of
+                    the usual eight
+  --peers A,B       libraries of benches/peers; the others are compared with the first (default tractlet,onnxruntime-web)
+  --json PATH       where the figures go (default .cache/bench/<time>.json)
+  --quick           one pass of 10 runs, answers compared on 4 photos: to see that it works, not to quote
+  --not-isolated    without the COOP and COEP headers; the clock then has steps of 0.1 ms instead of 5 µs
+  --help`;
+
+/** Timed runs per turn. A turn is short, so that both libraries meet the same weather. */
+export const RUNS_PER_TURN = 5;
+
+function count(name, text) {
+  if (!/^[1-9]\d{0,5}$/.test(text)) throw new Stop(`--${name} is '${text}', which is not a number above 0`);
+  return Number(text);
+}
+
+function pattern(text) {
+  try {
+    return new RegExp(text);
+  } catch (error) {
+    throw new Stop(`--models: ${error.message}`);
+  }
+}
+
+/** What is asked for: { help } or everything else. */
+export function readOptions(args) {
+  let values;
+  try {
+    ({ values } = parseArgs({
+      args,
+      options: {
+        runs: { type: 'string' },
+        passes: { type: 'string' },
+        models: { type: 'string' },
+        peers: { type: 'string', default: 'tractlet,onnxruntime-web' },
+        json: { type: 'string' },
+        quick: { type: 'boolean', default: false },
+        'not-isolated': { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    }));
+  } catch (error) {
+    throw new Stop(`${error.message}\n\n${USAGE}`);
+  }
+  const { quick, help } = values;
+  const runs = count('runs', values.runs ?? (quick ? '10' : '60'));
+  const passes = count('passes', values.passes ?? (quick ? '1' : '3'));
+  return {
+    help,
+    quick,
+    passes,
+    rounds: Math.ceil(runs / (passes * RUNS_PER_TURN)),
+    photos: quick ? 4 : Infinity,
+    warmUp: quick ? { runs: 5, milliseconds: 500 } : { runs: 10, milliseconds: 2000 },
+    models: values.models === undefined ? undefined : pattern(values.models),
+    peers: [...new Set(values.peers.split(',').map((name) => name.trim()).filter(Boolean))],
+    json: values.json === undefined ? undefined : resolve(values.json),
+    isolated: !values['not-isolated'],
+  };
+}

@@ -1,0 +1,78 @@
+// Leads the libraries, each in a worker of its own, through the steps of one pass. Only one of them works at a time.
+
+const SETTLE_MILLISECONDS = 300;
+
+/** A worker that does one call at a time. */
+class Line {
+  #worker = new globalThis.Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+  ready = this.#answer();
+
+  #answer() {
+    return new Promise((resolve, reject) => {
+      this.#worker.onmessage = ({ data }) => (data.error === undefined ? resolve(data.result) : reject(new Error(data.error)));
+      this.#worker.onerror = (event) => reject(new Error(event.message || 'the worker could not be started'));
+    });
+  }
+
+  call(method, request) {
+    const answer = this.#answer();
+    this.#worker.postMessage({ method, request });
+    return answer;
+  }
+
+  close() {
+    this.#worker.terminate();
+  }
+}
+
+const settle = () => new Promise((resolve) => setTimeout(resolve, SETTLE_MILLISECONDS));
+
+/**
+ * One pass over one model.
+ *
+ * @param peers name and addresses, in the order in which they are opened
+ * @param model { url, inputName, outputName }
+ * @param input what is timed; `inputs` what the answers are compared on
+ * @param rounds,runs each round gives every library a turn of so many timed runs; every other round goes backwards
+ * @returns by name: { load, create, first, about, downloads, scores, rounds: [[milliseconds]] }, or { error }
+ */
+async function pass({ peers, model, input, inputs, rounds, runs, warmUp }) {
+  const results = {};
+  let alive = [];
+  // Where one library fails, the others go on.
+  const each = async (order, step) => {
+    for (const entry of order) {
+      try {
+        await step(entry, results[entry.name]);
+      } catch (error) {
+        results[entry.name] = { ...results[entry.name], error: error.message };
+        entry.line.close();
+        alive = alive.filter((other) => other !== entry);
+      }
+    }
+  };
+  alive = peers.map((peer) => ({ ...peer, line: new Line() }));
+  await each(alive, async ({ name, line, url, base }) => {
+    await line.ready;
+    results[name] = { ...(await line.call('open', { peer: url, base, model, input })), rounds: [] };
+    results[name].downloads = await line.call('downloads', { base });
+    // What is compiled in the background after the first run must not disturb the next library.
+    await settle();
+  });
+  await each(alive, async ({ line }, result) => {
+    result.scores = (await line.call('scores', { inputs })).map((scores) => Array.from(scores));
+  });
+  await each(alive, async ({ line }) => {
+    await line.call('warmUp', warmUp);
+    await settle();
+  });
+  for (let round = 0; round < rounds; round += 1) {
+    await each(round % 2 ? [...alive].reverse() : alive, async ({ line }, result) => {
+      result.rounds.push(await line.call('turn', { runs }));
+    });
+  }
+  for (const { line } of alive) line.close();
+  return results;
+}
+
+globalThis.bench = { pass, isolated: globalThis.crossOriginIsolated };

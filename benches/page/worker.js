@@ -1,0 +1,77 @@
+// One library with one session. Every measured moment is in this file, and the same for all libraries.
+
+import { readTensor } from './tensor-proto.js';
+
+let peer;
+let session;
+let feeds;
+
+async function fetchBytes(url) {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`${url}: ${response.status} ${response.statusText}`);
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+/** Bytes are not kept: one session may have taken them away. */
+async function makeFeeds(url) {
+  const { data, dims } = readTensor(await fetchBytes(url));
+  return session.makeInput(data, dims);
+}
+
+const methods = {
+  /** From nothing to the first result. The model is here already; library and wasm are downloaded from this machine. */
+  async open({ peer: peerUrl, base, model, input }) {
+    peer = await import(peerUrl);
+    const bytes = await fetchBytes(model.url);
+    const start = performance.now();
+    const library = await peer.load(base);
+    const loaded = performance.now();
+    session = await peer.open(library, bytes, model);
+    const created = performance.now();
+    feeds = await makeFeeds(input);
+    const before = performance.now();
+    await session.run(feeds);
+    const first = performance.now() - before;
+    return { load: loaded - start, create: created - start, first, about: session.about() };
+  },
+
+  /** What the library has downloaded. */
+  downloads({ base }) {
+    const names = performance.getEntriesByType('resource').map(({ name }) => name);
+    return [...new Set(names.filter((name) => name.startsWith(base)).map((name) => name.slice(base.length)))].sort();
+  },
+
+  /** The scores of each input. */
+  async scores({ inputs }) {
+    const all = [];
+    for (const url of inputs) all.push(Float32Array.from(session.output(await session.run(await makeFeeds(url)))));
+    return all;
+  },
+
+  async warmUp({ runs, milliseconds }) {
+    const start = performance.now();
+    for (let i = 0; i < runs || performance.now() - start < milliseconds; i += 1) await session.run(feeds);
+  },
+
+  /** The times of some runs. One more goes first: the other library has had the processor's caches. */
+  async turn({ runs }) {
+    const times = [];
+    await session.run(feeds);
+    for (let i = 0; i < runs; i += 1) {
+      const start = performance.now();
+      await session.run(feeds);
+      times.push(performance.now() - start);
+    }
+    return times;
+  },
+};
+
+globalThis.addEventListener('message', async ({ data: { method, request } }) => {
+  try {
+    globalThis.postMessage({ result: await methods[method](request) });
+  } catch (error) {
+    // Some libraries throw numbers.
+    globalThis.postMessage({ error: String(error?.message ?? error) });
+  }
+});
+globalThis.postMessage({ result: 'ready' });

@@ -1,0 +1,160 @@
+//! Attributes and constant operands that make no sense, found before tract acts on them: some of tract's own checks
+//! are assertions, and WebAssembly cannot recover from one.
+
+use std::collections::HashMap;
+
+use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
+
+use super::onnx::{initializer_i64, invalid, node_label};
+use crate::error::{Error, Result};
+
+/// Checks every node of a graph and its subgraphs.
+pub fn check(graph: &GraphProto) -> Result<()> {
+    let constants: HashMap<&str, &TensorProto> = graph.initializer.iter().map(|t| (t.name.as_str(), t)).collect();
+    for node in &graph.node {
+        let view = View { node, constants: &constants };
+        view.check().map_err(|message| -> Error {
+            invalid(format!("{} of \"{}\": {message}", node.op_type, node_label(node)))
+                .at_node(node_label(node), &*node.op_type)
+        })?;
+        for inner in node.attribute.iter().filter_map(|a| a.g.as_ref()) {
+            check(inner)?;
+        }
+    }
+    Ok(())
+}
+
+struct View<'a> {
+    node: &'a NodeProto,
+    constants: &'a HashMap<&'a str, &'a TensorProto>,
+}
+
+type Check = std::result::Result<(), String>;
+
+impl View<'_> {
+    fn ints(&self, name: &str) -> Option<&[i64]> {
+        self.node.attribute.iter().find(|a| a.name == name).map(|a| &*a.ints)
+    }
+
+    fn int(&self, name: &str) -> Option<i64> {
+        self.node.attribute.iter().find(|a| a.name == name).map(|a| a.i)
+    }
+
+    fn constant(&self, position: usize) -> Option<&TensorProto> {
+        self.constants.get(self.node.input.get(position)?.as_str()).copied()
+    }
+
+    fn constant_ints(&self, position: usize) -> Option<Vec<i64>> {
+        initializer_i64(self.constant(position)?)
+    }
+
+    fn check(&self) -> Check {
+        match self.node.op_type.as_str() {
+            "Conv" | "ConvTranspose" => self.window(self.constant(1)),
+            "ConvInteger" => self.window(self.constant(1)),
+            "QLinearConv" => self.window(self.constant(3)),
+            "MaxPool" | "AveragePool" | "LpPool" | "com.microsoft.QLinearAveragePool" => {
+                if self.ints("kernel_shape").is_none_or(<[i64]>::is_empty) {
+                    return Err("kernel_shape is missing".into());
+                }
+                self.window(None)
+            }
+            "Transpose" => self.permutation(),
+            "Slice" => self.slice(),
+            "Split" => self.split(),
+            "Tile" => self.not_negative("repeats", self.constant_ints(1)),
+            "Expand" | "ConstantOfShape" => {
+                self.not_negative("shape", self.constant_ints(usize::from(self.node.op_type == "Expand")))
+            }
+            "Gather" => self.gather(),
+            "DepthToSpace" | "SpaceToDepth" => match self.int("blocksize") {
+                Some(size) if size > 0 => Ok(()),
+                size => Err(format!("blocksize {size:?} is not positive")),
+            },
+            "InstanceNormalization" | "BatchNormalization" | "LRN" => match self.int("size") {
+                Some(size) if size <= 0 => Err(format!("size {size} is not positive")),
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    /// Kernel, strides, dilations and pads of a sliding window: positive, and of one rank.
+    fn window(&self, weights: Option<&TensorProto>) -> Check {
+        let mut rank = None;
+        if let Some(weights) = weights {
+            let spatial = weights.dims.len().checked_sub(2).filter(|&n| n > 0);
+            rank = Some(spatial.ok_or_else(|| format!("weights of shape {:?} have no kernel", weights.dims))?);
+            if weights.dims.contains(&0) {
+                return Err(format!("weights of shape {:?} are empty", weights.dims));
+            }
+        }
+        for name in ["kernel_shape", "strides", "dilations"] {
+            let Some(values) = self.ints(name).filter(|v| !v.is_empty()) else { continue };
+            if values.iter().any(|&v| v < 1) {
+                return Err(format!("{name} {values:?} must be positive"));
+            }
+            if *rank.get_or_insert(values.len()) != values.len() {
+                return Err(format!("{name} {values:?} does not have the rank of the kernel"));
+            }
+            if let (Some(weights), "kernel_shape") = (weights, name)
+                && weights.dims[2..] != *values
+            {
+                return Err(format!("{name} {values:?} is not that of the weights, {:?}", weights.dims));
+            }
+        }
+        let pads = self.ints("pads").filter(|v| !v.is_empty());
+        if let Some(pads) = pads {
+            if pads.len() % 2 != 0 || *rank.get_or_insert(pads.len() / 2) * 2 != pads.len() {
+                return Err(format!("pads {pads:?} do not have the rank of the kernel"));
+            }
+            if pads.iter().any(|&p| p < 0) {
+                return Err(format!("pads {pads:?} must not be negative"));
+            }
+        }
+        match self.int("group") {
+            Some(group) if group < 1 => Err(format!("group {group} is not positive")),
+            _ => Ok(()),
+        }
+    }
+
+    fn permutation(&self) -> Check {
+        match self.ints("perm") {
+            Some(perm) if !(0..perm.len() as i64).all(|axis| perm.contains(&axis)) => {
+                Err(format!("perm {perm:?} is not a permutation"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn slice(&self) -> Check {
+        match self.constant_ints(4) {
+            Some(steps) if steps.contains(&0) => Err(format!("steps {steps:?} must not be 0")),
+            _ => Ok(()),
+        }
+    }
+
+    fn split(&self) -> Check {
+        self.not_negative("split", self.constant_ints(1).or_else(|| self.ints("split").map(<[i64]>::to_vec)))
+    }
+
+    fn not_negative(&self, what: &str, values: Option<Vec<i64>>) -> Check {
+        match values {
+            Some(values) if values.iter().any(|&v| v < 0) => Err(format!("{what} {values:?} must not be negative")),
+            _ => Ok(()),
+        }
+    }
+
+    fn gather(&self) -> Check {
+        let (Some(data), Some(indices)) = (self.constant(0), self.constant_ints(1)) else { return Ok(()) };
+        let axis = self.int("axis").unwrap_or(0);
+        let rank = data.dims.len() as i64;
+        let own = if axis < 0 { axis + rank } else { axis };
+        let size = usize::try_from(own).ok().and_then(|a| data.dims.get(a));
+        let size = *size.ok_or_else(|| format!("axis {axis} is out of range for rank {rank}"))?;
+        match indices.iter().find(|&&i| i < -size || i >= size) {
+            Some(index) => Err(format!("index {index} is out of range for {size} elements")),
+            None => Ok(()),
+        }
+    }
+}
