@@ -5,7 +5,8 @@ use std::collections::HashMap;
 
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 
-use super::onnx::{initializer_i64, invalid, node_label};
+use super::onnx::{initializer_f32, initializer_i64, invalid, node_label};
+use super::registry::RESIZE_10;
 use crate::error::{Error, Result};
 
 /// Checks every node of a graph and its subgraphs.
@@ -67,6 +68,11 @@ impl View<'_> {
                 self.not_negative("shape", self.constant_ints(usize::from(self.node.op_type == "Expand")))
             }
             "Gather" => self.gather(),
+            "Reshape" => match self.constant(1) {
+                Some(shape) if shape.dims.len() > 1 => Err(format!("a shape given as {:?} numbers", shape.dims)),
+                _ => Ok(()),
+            },
+            "Resize" | RESIZE_10 => self.resize(),
             "DepthToSpace" | "SpaceToDepth" => match self.int("blocksize") {
                 Some(size) if size > 0 => Ok(()),
                 size => Err(format!("blocksize {size:?} is not positive")),
@@ -136,6 +142,17 @@ impl View<'_> {
 
     fn split(&self) -> Check {
         self.not_negative("split", self.constant_ints(1).or_else(|| self.ints("split").map(<[i64]>::to_vec)))
+    }
+
+    fn resize(&self) -> Check {
+        // Opset 10 has the scales second, later ones third, behind the region of interest.
+        let position = if self.node.op_type == RESIZE_10 || self.node.input.len() == 2 { 1 } else { 2 };
+        match self.constant(position).and_then(initializer_f32) {
+            Some(scales) if scales.iter().any(|s| !s.is_finite() || *s <= 0.0) => {
+                Err(format!("scales {scales:?} must be positive"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn not_negative(&self, what: &str, values: Option<Vec<i64>>) -> Check {

@@ -80,6 +80,11 @@ fn fact(fact: &TypedFact) -> TractResult<Fact> {
 fn check_sizes(model: &TypedModel) -> Result<()> {
     for node in model.nodes() {
         for output in &node.outputs {
+            // Inputs have numbers for shapes, so a broadcast that is left over is one of two different numbers.
+            if let Some(dim) = output.fact.shape.iter().find(|d| matches!(d, TDim::Broadcast(parts) if parts.iter().all(|p| p.to_usize().is_ok()))) {
+                return Err(super::onnx::invalid(format!("shapes do not fit each other: {dim}"))
+                    .at_node(&*node.name, node.op.name()));
+            }
             let mut bytes = output.fact.datum_type.size_of() as u64;
             for dim in output.fact.shape.iter().filter_map(|d| d.to_i64().ok()) {
                 bytes = bytes.saturating_mul(u64::try_from(dim).unwrap_or(0));
