@@ -33,4 +33,9 @@ export default tseslint.config(
     languageOptions: { globals: Object.fromEntries(testGlobals.map((name) => [name, 'readonly'])) },
     rules: { eqeqeq: ['error', 'always', { null: 'ignore' }] },
   },
+  {
+    // Code of pages: the type checker knows every global there is.
+    files: ['**/www/**/*.js', '**/tests/e2e/**', '**/benches/**'],
+    rules: { 'no-undef': 'off' },
+  },
 );

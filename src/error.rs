@@ -107,13 +107,18 @@ pub struct UnknownOperator {
     pub count: usize,
 }
 
-/// What went wrong, where, and what to do about it.
+/// What went wrong, where, and what to do about it. A pointer: results stay small where nothing goes wrong.
 ///
 /// Serialised (camelCase, absent fields left out) it is the object that the JavaScript side turns into an
 /// `InferenceError`.
 #[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct Error(Box<Details>);
+
+/// What an [`Error`] says.
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Error {
+pub struct Details {
     /// Stable code.
     pub code: ErrorCode,
     /// One sentence for people.
@@ -141,10 +146,18 @@ pub struct Error {
     pub operators: Vec<UnknownOperator>,
 }
 
+impl std::ops::Deref for Error {
+    type Target = Details;
+
+    fn deref(&self) -> &Details {
+        &self.0
+    }
+}
+
 impl Error {
     /// An error with a code and a sentence.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Details {
             code,
             message: message.into(),
             node: None,
@@ -154,32 +167,38 @@ impl Error {
             actual: None,
             hint: None,
             operators: Vec::new(),
-        }
+        }))
     }
 
     /// Says what to do about it.
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.0.hint = Some(hint.into());
         self
     }
 
     /// Names the graph node and its operator.
     pub fn at_node(mut self, name: impl Into<String>, op_type: impl Into<String>) -> Self {
-        self.node = Some(name.into());
-        self.op_type = Some(op_type.into());
+        self.0.node = Some(name.into());
+        self.0.op_type = Some(op_type.into());
         self
     }
 
     /// Names the model input.
     pub fn for_input(mut self, name: impl Into<String>) -> Self {
-        self.input = Some(name.into());
+        self.0.input = Some(name.into());
+        self
+    }
+
+    /// Lists the operators that nobody knows.
+    pub fn with_operators(mut self, operators: Vec<UnknownOperator>) -> Self {
+        self.0.operators = operators;
         self
     }
 
     /// States what was expected and what was found.
     pub fn expected(mut self, expected: impl fmt::Display, actual: impl fmt::Display) -> Self {
-        self.expected = Some(expected.to_string());
-        self.actual = Some(actual.to_string());
+        self.0.expected = Some(expected.to_string());
+        self.0.actual = Some(actual.to_string());
         self
     }
 }

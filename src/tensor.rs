@@ -121,10 +121,9 @@ element! {
 
 /// Number of elements of a shape, or an error when it does not fit in memory.
 pub fn element_count(shape: &[usize]) -> Result<usize> {
-    shape
-        .iter()
-        .try_fold(1usize, |n, &d| n.checked_mul(d))
-        .ok_or_else(|| Error::new(ErrorCode::OutOfMemory, format!("a tensor of shape {shape:?} does not fit in memory")))
+    shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).ok_or_else(|| {
+        Error::new(ErrorCode::OutOfMemory, format!("a tensor of shape {shape:?} does not fit in memory"))
+    })
 }
 
 /// Bytes aligned to 16, so that they can be read as any element type and by SIMD loads.
@@ -180,7 +179,10 @@ impl Tensor {
             Storage::Strings(vec![String::new(); count])
         } else {
             let len = count.checked_mul(data_type.size()).ok_or_else(|| {
-                Error::new(ErrorCode::OutOfMemory, format!("a {data_type} tensor of shape {shape:?} does not fit in memory"))
+                Error::new(
+                    ErrorCode::OutOfMemory,
+                    format!("a {data_type} tensor of shape {shape:?} does not fit in memory"),
+                )
             })?;
             Storage::Bytes(AlignedBytes::zeroed(len)?)
         };

@@ -31,7 +31,8 @@ fn check(case: &Case) -> Result<(), String> {
         .map(|path| ExternalData { path: path.clone(), data: fs::read(folder.join(path)).expect("external data") })
         .collect();
     let options = CompileOptions::default();
-    let mut session = local::open(&model, &external, &options).map_err(|e| format!("{e} {:?} {:?}", e.node, e.op_type))?;
+    let mut session =
+        local::open(&model, &external, &options).map_err(|e| format!("{e} {:?} {:?}", e.node, e.op_type))?;
     for k in 0..case.samples.unwrap_or(0) {
         let sample = folder.join(format!("sample_{k}"));
         let got = session

@@ -26,8 +26,8 @@ impl Subgraph {
     }
 
     fn build(proto: &ModelProto) -> Result<Self, Problem> {
-        let framework =
-            Onnx { op_register: registry::operators(), ignore_value_info: true, ..Onnx::default() }.with_ignore_output_shapes(true);
+        let framework = Onnx { op_register: registry::operators(), ignore_value_info: true, ..Onnx::default() }
+            .with_ignore_output_shapes(true);
         let parsed = framework.parse(proto, None)?;
         let mut inferred = parsed.model;
         inferred.analyse(false)?;
@@ -48,7 +48,8 @@ impl Subgraph {
             Err(Problem::Tract(_)) => typed,
         };
         gather::check_indices(&mut model)?;
-        let outputs = model.output_outlets()?.iter().map(|o| fact(model.outlet_fact(*o)?)).collect::<TractResult<_>>()?;
+        let outputs =
+            model.output_outlets()?.iter().map(|o| fact(model.outlet_fact(*o)?)).collect::<TractResult<_>>()?;
         let plan = TypedSimplePlan::new(model)?;
         Ok(Self { state: plan.spawn()?, plan, outputs })
     }
@@ -57,7 +58,8 @@ impl Subgraph {
     pub fn run(&mut self, inputs: &[&crate::tensor::Tensor]) -> Result<Vec<crate::tensor::Tensor>> {
         let state = &mut self.state;
         let result = guarded(|| -> Result<_, Problem> {
-            let inputs = inputs.iter().map(|t| Ok(tensors::to_tract(t)?.into_tvalue())).collect::<TractResult<TVec<_>>>()?;
+            let inputs =
+                inputs.iter().map(|t| Ok(tensors::to_tract(t)?.into_tvalue())).collect::<TractResult<TVec<_>>>()?;
             let outputs = state.run(inputs)?;
             Ok(outputs.iter().map(|t| tensors::from_tract(t)).collect::<TractResult<Vec<_>>>()?)
         });
@@ -81,7 +83,12 @@ fn check_sizes(model: &TypedModel) -> Result<()> {
     for node in model.nodes() {
         for output in &node.outputs {
             // Inputs have numbers for shapes, so a broadcast that is left over is one of two different numbers.
-            if let Some(dim) = output.fact.shape.iter().find(|d| matches!(d, TDim::Broadcast(parts) if parts.iter().all(|p| p.to_usize().is_ok()))) {
+            if let Some(dim) = output
+                .fact
+                .shape
+                .iter()
+                .find(|d| matches!(d, TDim::Broadcast(parts) if parts.iter().all(|p| p.to_usize().is_ok())))
+            {
                 return Err(super::onnx::invalid(format!("shapes do not fit each other: {dim}"))
                     .at_node(&*node.name, node.op.name()));
             }
@@ -142,7 +149,9 @@ fn describe(error: &TractError, code: ErrorCode) -> Error {
         _ => format!("the model does not make sense: {reason}"),
     };
     let hint = match code {
-        ErrorCode::ExecutionFailed => "check the values of the inputs; if onnxruntime runs them, please report this model",
+        ErrorCode::ExecutionFailed => {
+            "check the values of the inputs; if onnxruntime runs them, please report this model"
+        }
         _ => "if onnxruntime runs this model, please report it",
     };
     let result = Error::new(code, message).with_hint(hint);
@@ -175,4 +184,3 @@ fn guarded<T>(f: impl FnOnce() -> Result<T, Problem>) -> Result<T, Problem> {
         Err(Problem::Tract(format_err!("{}", text.unwrap_or("unknown reason"))))
     })
 }
-

@@ -28,9 +28,12 @@ pub fn model_info(model: &ModelProto, overrides: &DimensionOverrides) -> Result<
         return Err(invalid("the model has no outputs"));
     }
     for name in overrides.keys() {
-        let known = graph.input.iter().filter_map(shape_of).flat_map(|s| &s.dim).any(|d| {
-            matches!(&d.value, Some(dimension::Value::DimParam(p)) if p == name)
-        });
+        let known = graph
+            .input
+            .iter()
+            .filter_map(shape_of)
+            .flat_map(|s| &s.dim)
+            .any(|d| matches!(&d.value, Some(dimension::Value::DimParam(p)) if p == name));
         if !known {
             return Err(Error::new(
                 ErrorCode::InvalidOption,

@@ -43,9 +43,7 @@ pub fn check(graph: &GraphProto) -> Result<()> {
         let constant = |position: usize| constants.get(node.input.get(position)?.as_str()).copied();
         let ints = |position: usize| constant(position).and_then(initializer_i64);
         let attribute = |name: &str| node.attribute.iter().find(|a| a.name == name).map(|a| a.ints.clone());
-        let product = |values: Option<Vec<i64>>| {
-            values.map(|v| v.iter().fold(1f64, |n, &d| n * (d.max(1) as f64)))
-        };
+        let product = |values: Option<Vec<i64>>| values.map(|v| v.iter().fold(1f64, |n, &d| n * (d.max(1) as f64)));
         let elements = match node.op_type.as_str() {
             "ConstantOfShape" => product(ints(0)),
             "Expand" | "Tile" | "Reshape" => product(ints(1)),
@@ -64,15 +62,15 @@ pub fn check(graph: &GraphProto) -> Result<()> {
             }),
             "Range" => {
                 let value = |p: usize| {
-                    ints(p).map(|v| v.first().copied().unwrap_or(0) as f64).or_else(|| {
-                        Some(f64::from(*constant(p).and_then(initializer_f32)?.first()?))
-                    })
+                    ints(p)
+                        .map(|v| v.first().copied().unwrap_or(0) as f64)
+                        .or_else(|| Some(f64::from(*constant(p).and_then(initializer_f32)?.first()?)))
                 };
                 value(0).zip(value(1)).zip(value(2)).map(|((start, limit), delta)| (limit - start) / delta)
             }
             _ => None,
         };
-        if elements.is_some_and(|n| !(n <= MAX_TENSOR_BYTES as f64)) {
+        if elements.is_some_and(|n| n.is_nan() || n > MAX_TENSOR_BYTES as f64) {
             return Err(too_large("the output of a node").at_node(node_label(node), &*node.op_type));
         }
         for inner in node.attribute.iter().filter_map(|a| a.g.as_ref()) {

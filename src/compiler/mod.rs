@@ -161,7 +161,8 @@ impl CompiledModel {
 fn set_input_shapes(proto: &mut ModelProto, info: &ModelInfo, shapes: &[Vec<usize>]) -> Result<()> {
     let graph = proto.graph.as_mut().ok_or_else(|| onnx::invalid("the model has no graph"))?;
     for (input, shape) in info.inputs.iter().zip(shapes) {
-        let tensor = graph.input.iter_mut().find(|i| i.name == input.name).and_then(|i| i.r#type.as_mut()?.value.as_mut());
+        let tensor =
+            graph.input.iter_mut().find(|i| i.name == input.name).and_then(|i| i.r#type.as_mut()?.value.as_mut());
         let Some(type_proto::Value::TensorType(tensor)) = tensor else { continue };
         let Some(declared) = tensor.shape.as_mut() else { continue };
         let mut bytes = input.data_type.size().max(1) as u64;

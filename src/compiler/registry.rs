@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use tract_onnx::model::OnnxOpRegister;
-use tract_onnx::pb::GraphProto;
+use tract_onnx::pb::{AttributeProto, GraphProto, attribute_proto};
 
 use super::quantized;
 use crate::error::{Error, ErrorCode, Result, UnknownOperator};
@@ -68,9 +68,17 @@ pub fn operators() -> OnnxOpRegister {
     register.insert(RESIZE_10, |ctx, node| {
         let mut ctx = ctx.clone();
         ctx.onnx_operator_set_version = 10;
+        let mut node = node.clone();
+        // The attribute came later; what opset 10 computes is this, not the later default.
+        node.attribute.push(AttributeProto {
+            name: "nearest_mode".to_owned(),
+            s: b"floor".to_vec(),
+            r#type: attribute_proto::AttributeType::String as i32,
+            ..AttributeProto::default()
+        });
         let resize = ctx.framework.op_register.0.get("Resize").copied();
         match resize {
-            Some(build) => build(&ctx, node),
+            Some(build) => build(&ctx, &node),
             None => Err(tract_onnx::tract_hir::internal::format_err!("no Resize operator")),
         }
     });
@@ -89,16 +97,14 @@ pub fn check_operators(graph: &GraphProto) -> Result<()> {
         .keys()
         .map(|(domain, op)| if domain.is_empty() { op.clone() } else { format!("{domain}.{op}") })
         .collect();
-    let mut error = Error::new(
+    let operators =
+        unknown.into_iter().map(|((domain, op_type), count)| UnknownOperator { domain, op_type, count }).collect();
+    Err(Error::new(
         ErrorCode::UnsupportedOperator,
         format!("the model needs operators that tractlet does not know: {}", names.join(", ")),
     )
-    .with_hint("export the model with standard ONNX operators; docs/operators.md lists the known ones");
-    error.operators = unknown
-        .into_iter()
-        .map(|((domain, op_type), count)| UnknownOperator { domain, op_type, count })
-        .collect();
-    Err(error)
+    .with_hint("export the model with standard ONNX operators; docs/operators.md lists the known ones")
+    .with_operators(operators))
 }
 
 fn collect_unknown(graph: &GraphProto, register: &OnnxOpRegister, unknown: &mut BTreeMap<(String, String), usize>) {

@@ -113,7 +113,8 @@ impl Session {
         let host = self.host.as_mut().ok_or_else(no_compiler)?;
         let plan = Plan::decode(&host.specialize(shapes)?)?;
         let variant = plan.variants.into_iter().find(|v| v.input_shapes == shapes);
-        let variant = variant.ok_or_else(|| Error::new(ErrorCode::Internal, "the compiler made a plan for other shapes"))?;
+        let variant =
+            variant.ok_or_else(|| Error::new(ErrorCode::Internal, "the compiler made a plan for other shapes"))?;
         if self.variants.len() >= MAX_VARIANTS {
             self.variants.remove(0);
         }

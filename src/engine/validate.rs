@@ -19,7 +19,9 @@ pub fn inputs<'a>(info: &ModelInfo, given: &'a [(String, Tensor)], options: RunO
                 .with_hint(format!("its inputs are {}", names(&info.inputs))));
         }
         if given[..at].iter().any(|(other, _)| other == name) {
-            return Err(Error::new(ErrorCode::UnknownInput, format!("the input \"{name}\" was given twice")).for_input(name));
+            return Err(
+                Error::new(ErrorCode::UnknownInput, format!("the input \"{name}\" was given twice")).for_input(name)
+            );
         }
     }
     let mut symbols = HashMap::new();
@@ -93,19 +95,21 @@ fn check<'a>(input: &'a ValueInfo, tensor: &Tensor, symbols: &mut HashMap<&'a st
             Dim::Fixed(n) if *n != size => {
                 let permuted = {
                     let mut a: Vec<usize> = tensor.shape().to_vec();
-                    let mut b: Vec<usize> =
-                        input.shape.iter().filter_map(|d| if let Dim::Fixed(n) = d { Some(*n) } else { None }).collect();
+                    let mut b: Vec<usize> = input
+                        .shape
+                        .iter()
+                        .filter_map(|d| if let Dim::Fixed(n) = d { Some(*n) } else { None })
+                        .collect();
                     a.sort_unstable();
                     b.sort_unstable();
                     a == b
                 };
-                return Err(wrong(format!("dimension {at} of the input \"{name}\" must be {n}, not {size}")).with_hint(
-                    if permuted {
+                return Err(wrong(format!("dimension {at} of the input \"{name}\" must be {n}, not {size}"))
+                    .with_hint(if permuted {
                         "the sizes are right but in another order: transpose the data (NHWC or NCHW?)"
                     } else {
                         "the model was exported for this size; resize the data, or export it with a symbolic dimension"
-                    },
-                ));
+                    }));
             }
             Dim::Symbol(symbol) => {
                 let (first, where_) = *symbols.entry(symbol).or_insert((size, name));
@@ -135,10 +139,12 @@ fn check_values(input: &ValueInfo, tensor: &Tensor) -> Result<()> {
         _ => None,
     };
     match at {
-        Some(at) => Err(Error::new(ErrorCode::InputValue, format!("the input \"{}\" has NaN at element {at}", input.name))
-            .for_input(&input.name)
-            .expected("numbers", "NaN")
-            .with_hint("check the pre-processing, often a division by zero; { allowNaN: true } lets it pass")),
+        Some(at) => {
+            Err(Error::new(ErrorCode::InputValue, format!("the input \"{}\" has NaN at element {at}", input.name))
+                .for_input(&input.name)
+                .expected("numbers", "NaN")
+                .with_hint("check the pre-processing, often a division by zero; { allowNaN: true } lets it pass"))
+        }
         None => Ok(()),
     }
 }

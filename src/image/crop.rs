@@ -84,11 +84,7 @@ fn resize_then_center(resize: u32, width: usize, height: usize, out_width: usize
 
 /// Centre crop or centre padding along one side: where the window starts, how long it is, and where it goes.
 fn centre(scaled: usize, out: usize) -> (usize, usize, usize) {
-    if scaled >= out {
-        (half_rounded_to_even(scaled - out), out, 0)
-    } else {
-        (0, scaled, (out - scaled) / 2)
-    }
+    if scaled >= out { (half_rounded_to_even(scaled - out), out, 0) } else { (0, scaled, (out - scaled) / 2) }
 }
 
 fn contain(color: [u8; 3], width: usize, height: usize, out_width: usize, out_height: usize) -> Placement {

@@ -79,8 +79,7 @@ impl Resampling {
     /// Does it.
     pub fn run(&self, rows: &mut impl Rows, mut target: Target<'_>) -> Result<()> {
         let window = self.window;
-        let across =
-            Axis::new(self.source.0, self.scaled.0, window.left..window.left + window.width, self.filter)?;
+        let across = Axis::new(self.source.0, self.scaled.0, window.left..window.left + window.width, self.filter)?;
         let down = Axis::new(self.source.1, self.scaled.1, window.top..window.top + window.height, self.filter)?;
         let columns = across.span();
         let across = across.relative_to(columns.start);
@@ -119,7 +118,7 @@ struct Ring {
 impl Ring {
     fn new(rows: usize, row_len: usize) -> Result<Self> {
         // Few rows of little width or many of much: only the product can be too much, on 32 bits.
-        let len = rows.checked_mul(row_len).unwrap_or(usize::MAX);
+        let len = rows.saturating_mul(row_len);
         Ok(Self { bytes: zeroed(len)?, row_len, rows })
     }
 

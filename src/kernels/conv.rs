@@ -314,14 +314,7 @@ mod tests {
 
     /// The definition, straight from the module's formula.
     #[allow(clippy::too_many_arguments)]
-    fn definition(
-        x: &[i32],
-        w: &[i32],
-        g: &Geometry,
-        groups: usize,
-        cin: usize,
-        cout: usize,
-    ) -> Vec<i32> {
+    fn definition(x: &[i32], w: &[i32], g: &Geometry, groups: usize, cin: usize, cout: usize) -> Vec<i32> {
         let (plane, taps, rank) = (g.plane(), g.taps(), g.output.len());
         let mut y = vec![];
         for o in 0..cout {
@@ -334,15 +327,15 @@ mod tests {
                     for t in 0..taps {
                         let mut offset = Some(0usize);
                         for d in 0..rank {
-                            let i = (at[d] * g.strides[d] + tap[d] * g.dilations[d]) as isize - g.pads_begin[d] as isize;
+                            let i =
+                                (at[d] * g.strides[d] + tap[d] * g.dilations[d]) as isize - g.pads_begin[d] as isize;
                             offset = offset
                                 .filter(|_| i >= 0 && (i as usize) < g.input[d])
                                 .map(|o| o * g.input[d] + i as usize);
                         }
                         if let Some(offset) = offset {
-                            acc = acc.wrapping_add(
-                                x[channel * plane + offset] * w[(o * (cin / groups) + c) * taps + t],
-                            );
+                            acc =
+                                acc.wrapping_add(x[channel * plane + offset] * w[(o * (cin / groups) + c) * taps + t]);
                         }
                         increment(&mut tap, &g.kernel);
                     }

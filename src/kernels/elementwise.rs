@@ -66,13 +66,7 @@ pub struct Operand<'a, Q> {
     pub params: Params,
 }
 
-fn zip<Q: Quantum>(
-    a: Operand<Q>,
-    b: Operand<Q>,
-    shape: &[usize],
-    out: &mut [Q],
-    f: impl Fn(i32, i32) -> Q,
-) {
+fn zip<Q: Quantum>(a: Operand<Q>, b: Operand<Q>, shape: &[usize], out: &mut [Q], f: impl Fn(i32, i32) -> Q) {
     broadcast(shape, a.shape, b.shape, |to, ia, ib, run, [step_a, step_b]| {
         let out = &mut out[to..to + run];
         match (step_a, step_b) {
@@ -139,7 +133,8 @@ mod tests {
             (vec![1, 1, 1], vec![1, 1, 1]),
             (vec![2, 1, 1], vec![2, 3, 0]),
         ] {
-            let shape: Vec<usize> = sa.iter().zip(&sb).map(|(&a, &b): (&usize, &usize)| if a == 1 { b } else { a }).collect();
+            let shape: Vec<usize> =
+                sa.iter().zip(&sb).map(|(&a, &b): (&usize, &usize)| if a == 1 { b } else { a }).collect();
             let a: Vec<i8> = (0..sa.iter().product::<usize>() as i8).collect();
             let b: Vec<i8> = (0..sb.iter().product::<usize>() as i8).map(|v| v * 2).collect();
             let n: usize = shape.iter().product();

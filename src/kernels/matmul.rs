@@ -46,12 +46,7 @@ pub struct Scratch {
 
 /// `sum over k of (a[row][k] - zero point) * b[k][column]`, in wrapping i32; `emit(row, accumulators)` receives each
 /// row once.
-pub fn multiply<X: Quantum>(
-    a: Rows<X>,
-    b: &PackedColumns,
-    scratch: &mut Scratch,
-    mut emit: impl FnMut(usize, &[i32]),
-) {
+pub fn multiply<X: Quantum>(a: Rows<X>, b: &PackedColumns, scratch: &mut Scratch, mut emit: impl FnMut(usize, &[i32])) {
     let (k, columns) = (b.0.k, b.columns());
     scratch.accumulators.clear();
     scratch.accumulators.resize(NR * columns, 0);
@@ -111,7 +106,8 @@ mod tests {
                                 for (n, &acc) in accumulators.iter().enumerate() {
                                     let sum: i32 = (0..k)
                                         .map(|i| {
-                                            let x = i32::from(a[row * row_stride + i * k_stride]) - zero_points[row % zero_points.len()];
+                                            let x = i32::from(a[row * row_stride + i * k_stride])
+                                                - zero_points[row % zero_points.len()];
                                             x * (i32::from(b[i * columns + n]) + 128)
                                         })
                                         .sum();

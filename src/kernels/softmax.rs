@@ -14,4 +14,3 @@ pub fn softmax<Q: Quantum>(x: &[Q], y: &mut [Q], first: usize, count: usize, str
         y[at] = quantize(exp(x[at].into()) / sum, to);
     }
 }
-

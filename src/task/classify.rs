@@ -131,9 +131,7 @@ fn rank(row: &[f32], count: usize, ranking: &mut Vec<u32>) {
     let by_value = |&a: &u32, &b: &u32| {
         let (va, vb) = (row[a as usize], row[b as usize]);
         // Greater first. What cannot be compared is equal or has a NaN, which goes last.
-        vb.partial_cmp(&va)
-            .unwrap_or_else(|| va.is_nan().cmp(&vb.is_nan()))
-            .then_with(|| a.cmp(&b))
+        vb.partial_cmp(&va).unwrap_or_else(|| va.is_nan().cmp(&vb.is_nan())).then_with(|| a.cmp(&b))
     };
     ranking.clear();
     ranking.extend(0..row.len() as u32);

@@ -17,7 +17,11 @@ impl CompiledModel {
     /// From the bytes of a `.onnx` file, the files of `[{ path, data }]` that it refers to, and
     /// `{ freeDimensionOverrides }`.
     #[wasm_bindgen(constructor)]
-    pub fn new(model: Vec<u8>, external_data: &Array, options: &JsValue) -> std::result::Result<CompiledModel, JsValue> {
+    pub fn new(
+        model: Vec<u8>,
+        external_data: &Array,
+        options: &JsValue,
+    ) -> std::result::Result<CompiledModel, JsValue> {
         let external = external_data.iter().map(|f| external_file(&f)).collect::<Result<Vec<_>>>().map_err(thrown)?;
         let options = compile_options(options).map_err(thrown)?;
         Ok(Self(Model::open(model, &external, &options).map_err(thrown)?))

@@ -85,7 +85,12 @@ impl EngineSession {
     }
 
     /// Runs the model.
-    pub fn run(&mut self, inputs: &Array, outputs: Option<Vec<String>>, options: &JsValue) -> std::result::Result<Array, JsValue> {
+    pub fn run(
+        &mut self,
+        inputs: &Array,
+        outputs: Option<Vec<String>>,
+        options: &JsValue,
+    ) -> std::result::Result<Array, JsValue> {
         let allow_nan = Reflect::get(options, &"allowNaN".into()).is_ok_and(|v| v.is_truthy());
         let inputs = inputs.iter().map(|i| tensor_from_js(&i)).collect::<Result<Vec<_>>>().map_err(thrown)?;
         match self.session.run(&inputs, outputs.as_deref(), RunOptions { allow_nan }) {

@@ -12,7 +12,11 @@ use tractlet::{DataType, Tensor};
 /// A folder of fixtures.
 pub fn fixtures(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/fixtures").join(name);
-    assert!(folder.is_dir(), "{} is missing: run `npm test`, which makes it, or tests/fixtures/make_{name}.py", folder.display());
+    assert!(
+        folder.is_dir(),
+        "{} is missing: run `npm test`, which makes it, or tests/fixtures/make_{name}.py",
+        folder.display()
+    );
     folder
 }
 
@@ -61,9 +65,9 @@ fn numbers(t: &Tensor) -> Option<Vec<f64>> {
     widened!(f32, f64, u8, i8, u16, i16, i32, u32, i64, u64);
     match t.data_type() {
         DataType::Bool => Some(t.bytes().iter().map(|&b| b.into()).collect()),
-        DataType::Float16 => Some(
-            t.bytes().as_chunks::<2>().0.iter().map(|b| half::f16::from_le_bytes(*b).to_f64()).collect(),
-        ),
+        DataType::Float16 => {
+            Some(t.bytes().as_chunks::<2>().0.iter().map(|b| half::f16::from_le_bytes(*b).to_f64()).collect())
+        }
         _ => None,
     }
 }
@@ -74,14 +78,14 @@ pub fn difference(got: &Tensor, want: &Tensor, tolerance: Tolerance) -> Option<S
         return Some(format!("got {got:?}, want {want:?}"));
     }
     let (Some(g), Some(w)) = (numbers(got), numbers(want)) else {
-        return (got.strings() != want.strings()).then(|| format!("got {:?}, want {:?}", got.strings(), want.strings()));
+        return (got.strings() != want.strings())
+            .then(|| format!("got {:?}, want {:?}", got.strings(), want.strings()));
     };
     let apart = |g: f64, w: f64| match tolerance {
         _ if g == w || g.is_nan() && w.is_nan() => false,
         Tolerance::Exact => true,
         Tolerance::Quanta { max } => (g - w).abs() > max as f64,
-        // Not `>`: a NaN on one side is a difference.
-        Tolerance::Float { rtol, atol } => !((g - w).abs() <= atol + rtol * w.abs()),
+        Tolerance::Float { rtol, atol } => (g - w).is_nan() || (g - w).abs() > atol + rtol * w.abs(),
     };
     let wrong: Vec<usize> = (0..g.len()).filter(|&i| apart(g[i], w[i])).collect();
     let &first = wrong.first()?;

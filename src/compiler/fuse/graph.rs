@@ -1,5 +1,6 @@
 //! A graph to match patterns in: who makes a value, who reads it, what is known of it.
 
+use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, type_proto};
@@ -273,7 +274,7 @@ impl Graph {
                 };
                 let clamp = Clamp { low: bound(1, "min")?, high: bound(2, "max")? };
                 // Where the bounds cross, Clip gives the upper one; leave such graphs to the operator itself.
-                let crossed = matches!((clamp.low, clamp.high), (Some(low), Some(high)) if !(low <= high));
+                let crossed = matches!((clamp.low, clamp.high), (Some(low), Some(high)) if low.partial_cmp(&high).is_none_or(Ordering::is_gt));
                 (!crossed).then_some(clamp)
             }
             _ => None,
@@ -281,7 +282,8 @@ impl Graph {
     }
 
     fn only_consumer(&self, value: &str) -> Option<usize> {
-        (self.uses.get(value) == Some(&1) && !self.outputs.contains(value)).then(|| self.consumer.get(value).copied())?
+        (self.uses.get(value) == Some(&1) && !self.outputs.contains(value))
+            .then(|| self.consumer.get(value).copied())?
     }
 
     /// Puts a fused node in the place of the last node it replaces, where all its operands exist.

@@ -27,7 +27,14 @@ pub fn conv(graph: &mut Graph, index: usize) -> Option<Fused> {
     input.extend(bias);
     let mut attribute = node.attribute;
     attribute.extend(y.clamp.attributes());
-    let node = NodeProto { op_type: CONV.to_owned(), input, output: vec![y.quanta], attribute, name: node.name, ..NodeProto::default() };
+    let node = NodeProto {
+        op_type: CONV.to_owned(),
+        input,
+        output: vec![y.quanta],
+        attribute,
+        name: node.name,
+        ..NodeProto::default()
+    };
     Some(Fused { node, gone: y.nodes })
 }
 
@@ -97,7 +104,8 @@ pub fn gemm(graph: &mut Graph, index: usize) -> Option<Fused> {
         None => (node.output.clone(), vec![]),
     };
     let attribute = node.attribute.iter().filter(|a| a.name != "beta").cloned().collect();
-    let fused = NodeProto { op_type: Q_GEMM.to_owned(), input, output, attribute, name: node.name, ..NodeProto::default() };
+    let fused =
+        NodeProto { op_type: Q_GEMM.to_owned(), input, output, attribute, name: node.name, ..NodeProto::default() };
     Some(Fused { node: fused, gone })
 }
 

@@ -11,7 +11,8 @@ pub fn binary(graph: &mut Graph, index: usize) -> Option<Fused> {
     let a = graph.dequantized(node.input.first()?)?;
     let b = graph.dequantized(node.input.get(1)?)?;
     let y = graph.quantized(node.output.first()?)?;
-    if !a.per_tensor() || !b.per_tensor() || !a.is_quantum() || a.data_type != b.data_type || a.data_type != y.data_type {
+    if !a.per_tensor() || !b.per_tensor() || !a.is_quantum() || a.data_type != b.data_type || a.data_type != y.data_type
+    {
         return None;
     }
     let op_type = if node.op_type == "Add" { ADD } else { MUL };

@@ -14,8 +14,10 @@ pub fn normalise(model: &mut ModelProto) -> Result<()> {
     // Functions the model brings would have been reported as unknown operators if a node used them.
     model.functions.clear();
     model.training_info.clear();
+    let standard = model.opset_import.iter().find(|o| o.domain.is_empty() || o.domain == "ai.onnx");
+    let version = standard.map_or(0, |o| o.version);
     if let Some(graph) = &mut model.graph {
-        normalise_graph(graph);
+        normalise_graph(graph, version);
         detach_outputs(graph);
         // Before IR 4 every constant is an input as well.
         let constants: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
@@ -24,7 +26,7 @@ pub fn normalise(model: &mut ModelProto) -> Result<()> {
     Ok(())
 }
 
-fn normalise_graph(graph: &mut GraphProto) {
+fn normalise_graph(graph: &mut GraphProto, version: i64) {
     graph.value_info.clear();
     graph.quantization_annotation.clear();
     let mut constants = Vec::new();
@@ -37,9 +39,11 @@ fn normalise_graph(graph: &mut GraphProto) {
         }
         if node.op_type == "Upsample" {
             upsample(&mut node, &mut constants);
+        } else if node.op_type == "Resize" && version == 10 {
+            node.op_type = registry::RESIZE_10.to_owned();
         }
         for inner in node.attribute.iter_mut().filter_map(|a| a.g.as_mut()) {
-            normalise_graph(inner);
+            normalise_graph(inner, version);
         }
         nodes.push(node);
     }

@@ -43,9 +43,14 @@ pub fn canonicalise(graph: &mut GraphProto, external: &[ExternalData]) -> Result
 fn canonical(tensor: &mut TensorProto, external: &[ExternalData]) -> Result<()> {
     let name = tensor.name.clone();
     let data_type = DataType::from_onnx(tensor.data_type).ok_or_else(|| {
-        let error = if tensor_proto::DataType::try_from(tensor.data_type).is_ok_and(|t| t as i32 != 0) || (17..=32).contains(&tensor.data_type) {
-            Error::new(ErrorCode::UnsupportedModel, format!("the tensor \"{name}\" has an element type that is not supported"))
-                .with_hint("supported are float16/32/64, (u)int8/16/32/64, bool and string")
+        let error = if tensor_proto::DataType::try_from(tensor.data_type).is_ok_and(|t| t as i32 != 0)
+            || (17..=32).contains(&tensor.data_type)
+        {
+            Error::new(
+                ErrorCode::UnsupportedModel,
+                format!("the tensor \"{name}\" has an element type that is not supported"),
+            )
+            .with_hint("supported are float16/32/64, (u)int8/16/32/64, bool and string")
         } else {
             invalid(format!("the tensor \"{name}\" has an element type that does not exist"))
         };

@@ -20,10 +20,7 @@ pub fn register(register: &mut OnnxOpRegister) {
 }
 
 fn q_linear_conv(_: &ParsingContext, node: &NodeProto) -> Built {
-    build(
-        node,
-        QLinearConv { attributes: Attributes::of(node)?, clamp: Clamp::of(node), weights: OnceLock::new() },
-    )
+    build(node, QLinearConv { attributes: Attributes::of(node)?, clamp: Clamp::of(node), weights: OnceLock::new() })
 }
 
 fn conv_integer(_: &ParsingContext, node: &NodeProto) -> Built {
@@ -56,7 +53,7 @@ impl Attributes {
     fn geometry(&self, x: &[usize], w: &[usize]) -> TractResult<Geometry> {
         ensure!(x.len() >= 3 && w.len() == x.len(), "a convolution of {x:?} with {w:?} is not possible");
         ensure!(
-            w[1].checked_mul(self.group) == Some(x[1]) && w[0] % self.group == 0,
+            w[1].checked_mul(self.group) == Some(x[1]) && w[0].is_multiple_of(self.group),
             "input channels {} and weights {w:?} do not fit {} groups",
             x[1],
             self.group
@@ -74,21 +71,15 @@ impl Attributes {
         for d in 0..rank {
             let (input, kernel, stride) = (x[2 + d], w[2 + d], strides[d]);
             ensure!(kernel > 0, "a kernel must not be empty");
-            let window = (kernel - 1).checked_mul(dilations[d]).and_then(|n| n.checked_add(1)).context("kernel too large")?;
+            let window =
+                (kernel - 1).checked_mul(dilations[d]).and_then(|n| n.checked_add(1)).context("kernel too large")?;
             let (begin, end) = self.auto_pad.pads(pads[d] as usize, pads[rank + d] as usize, input, stride, window);
             let padded = input.checked_add(begin).and_then(|n| n.checked_add(end)).context("padding too large")?;
             ensure!(padded >= window, "a kernel of {window} does not fit in {padded}");
             pads_begin.push(begin);
             output.push((padded - window) / stride + 1);
         }
-        Ok(Geometry {
-            input: x[2..].to_vec(),
-            kernel: w[2..].to_vec(),
-            strides,
-            dilations,
-            pads_begin,
-            output,
-        })
+        Ok(Geometry { input: x[2..].to_vec(), kernel: w[2..].to_vec(), strides, dilations, pads_begin, output })
     }
 
     fn output_shape(&self, x: &ShapeFact, w: &ShapeFact) -> TractResult<TVec<TDim>> {
@@ -231,7 +222,7 @@ fn run<X: Quantum, Y: Quantum>(
     let positions = geometry.positions();
     let image_out = weights.channels_out * positions;
     let image_in = weights.channels_in() * geometry.plane();
-    let batch = if image_in == 0 { 0 } else { x.len() / image_in };
+    let batch = x.len().checked_div(image_in).unwrap_or(0);
     let mut y = vec![Y::default(); batch * image_out];
     let (low, high) = clamp.quanta::<Y>(y_params);
     let mut scratch = Scratch::default();

@@ -148,8 +148,10 @@ impl Quantized for Where {
     }
 
     fn output_shapes(&self, inputs: &[Option<ShapeFact>]) -> TractResult<TVec<TVec<TDim>>> {
-        let shapes =
-            [0, 1, 4].map(|p| required(inputs, p, "operand").map(|s| s.to_tvec())).into_iter().collect::<TractResult<Vec<_>>>()?;
+        let shapes = [0, 1, 4]
+            .map(|p| required(inputs, p, "operand").map(|s| s.to_tvec()))
+            .into_iter()
+            .collect::<TractResult<Vec<_>>>()?;
         Ok(tvec![broadcast_dims(&[&shapes[0], &shapes[1], &shapes[2]])?])
     }
 

@@ -26,7 +26,9 @@ fn quantize_linear(_: &ParsingContext, node: &NodeProto) -> Built {
     let output = match i32::try_from(output).ok().filter(|&o| o != 0) {
         None => None,
         Some(code) => Some(
-            tensor_proto::DataType::try_from(code).map_err(|_| format_err!("unknown output_dtype {code}"))?.try_into()?,
+            tensor_proto::DataType::try_from(code)
+                .map_err(|_| format_err!("unknown output_dtype {code}"))?
+                .try_into()?,
         ),
     };
     build(node, QuantizeLinear { axis: axis(node)?, output })

@@ -199,17 +199,19 @@ impl MatMul {
             }
             index
         };
-        Ok(Product { m, k, n, pairs: (0..total).map(|i| (index(i, batch_a), index(i, batch_b))).collect(), shape: shape.into() })
+        Ok(Product {
+            m,
+            k,
+            n,
+            pairs: (0..total).map(|i| (index(i, batch_a), index(i, batch_b))).collect(),
+            shape: shape.into(),
+        })
     }
 
     fn pack(&self, inputs: &Inputs, p: &Product, zero_points: &[i32]) -> TractResult<Vec<PackedColumns>> {
         let (b, (k, n)) = (inputs.tensor(self.positions.b)?, (p.k, p.n));
         let matrices = b.len().checked_div(k * n).unwrap_or(0);
-        ensure!(
-            [1, n, n * matrices].contains(&zero_points.len()),
-            "{} zero points for {n} columns",
-            zero_points.len()
-        );
+        ensure!([1, n, n * matrices].contains(&zero_points.len()), "{} zero points for {n} columns", zero_points.len());
         let (step_k, step_n) = if self.transpose_b { (1, k) } else { (n, 1) };
         Ok(with_quantum!(b.datum_type(), W => {
             let b = inputs.slice::<W>(self.positions.b)?;
@@ -274,7 +276,14 @@ impl MatMul {
         Ok(())
     }
 
-    fn finish<X: Quantum>(&self, inputs: &Inputs, p: &Product, a: &[X], a_scale: f32, zero_points: &[i32]) -> TractResult<Tensor> {
+    fn finish<X: Quantum>(
+        &self,
+        inputs: &Inputs,
+        p: &Product,
+        a: &[X],
+        a_scale: f32,
+        zero_points: &[i32],
+    ) -> TractResult<Tensor> {
         let at = self.positions;
         let (n, rows) = (p.n, p.m * p.pairs.len());
         if at.integer {

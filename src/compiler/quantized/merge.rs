@@ -14,7 +14,11 @@ pub fn register(register: &mut OnnxOpRegister) {
 }
 
 fn concat(_: &ParsingContext, node: &NodeProto) -> Built {
-    ensure!(node.input.len() >= 5 && (node.input.len() - 2) % 3 == 0, "QLinearConcat with {} inputs", node.input.len());
+    ensure!(
+        node.input.len() >= 5 && (node.input.len() - 2).is_multiple_of(3),
+        "QLinearConcat with {} inputs",
+        node.input.len()
+    );
     build(node, Concat { axis: node.get_attr("axis")?, count: (node.input.len() - 2) / 3 })
 }
 

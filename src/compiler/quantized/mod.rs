@@ -121,7 +121,7 @@ impl Expansion for QuantizedOp {
             Ok(())
         })?;
         s.given_all(inputs.iter().map(|i| &i.shape), move |s, shapes| {
-            let shapes: Vec<ShapeFact> = shapes.into_iter().map(|s| ShapeFact::from_dims(s)).collect();
+            let shapes: Vec<ShapeFact> = shapes.into_iter().map(ShapeFact::from_dims).collect();
             for (output, shape) in outputs.iter().zip(self.op.output_shapes(&self.by_position(&shapes))?) {
                 s.equals(&output.shape, shape)?;
             }
@@ -186,4 +186,3 @@ fn broadcast_dims(shapes: &[&[TDim]]) -> TractResult<TVec<TDim>> {
     }
     multi_broadcast(shapes)
 }
-
