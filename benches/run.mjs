@@ -5,16 +5,17 @@ import { pathToFileURL } from 'node:url';
 import { chromium } from 'playwright-core';
 import { findBrowser, webdriverCapabilities } from '../scripts/lib/browsers.mjs';
 import { CACHE, ROOT } from '../scripts/lib/paths.mjs';
-import { VENV_PYTHON, setupPython } from '../scripts/lib/python.mjs';
+import { VENV_PYTHON } from '../scripts/lib/python.mjs';
 import { heading, print } from '../scripts/lib/report.mjs';
 import { Stop, main, task } from '../scripts/lib/run.mjs';
 import { serve } from '../scripts/serve.mjs';
+import { setup } from '../scripts/setup.mjs';
 import { compare, countRight } from './lib/answers.mjs';
 import { describeEnvironment, watchProcessors } from './lib/environment.mjs';
 import { foldersFor, packageVersion, selectModels } from './lib/models.mjs';
 import { RUNS_PER_TURN, USAGE, readOptions } from './lib/options.mjs';
 import { environmentLines, sizeTable, speedTable } from './lib/report.mjs';
-import { measureSizes, waitUntilCompressed } from './lib/sizes.mjs';
+import { checkUnchanged, measureSizes, waitUntilCompressed } from './lib/sizes.mjs';
 import { pairedRatio, summarise } from './lib/statistics.mjs';
 
 /** More than the bench itself needs: one library works at a time, and the browser does a little beside it. */
@@ -33,7 +34,7 @@ async function loadPeers(names) {
 }
 
 async function makeFixtures() {
-  await setupPython();
+  await setup({ python: true });
   await task('Model fixtures', ({ exec }) => exec(VENV_PYTHON, ['tests/fixtures/make_models.py']));
 }
 
@@ -156,6 +157,7 @@ await main(import.meta.url, async () => {
     const busyCores = watchProcessors();
     const results = await task(`${models.length} models`, ({ note }) => measure(browser, server, peers, models, options, note), { log: 'bench' });
     environment.busyCores = busyCores();
+    for (const [i, peer] of peers.entries()) await checkUnchanged(peer, sizes[i]);
     report = { environment, options: { ...options, models: options.models?.source }, sizes, models: models.map((model) => evaluate(model, peers, results[model.name], options)) };
   } finally {
     await browser.close();
@@ -165,7 +167,7 @@ await main(import.meta.url, async () => {
   const { environment, sizes } = report;
   print();
   print(speedTable(report.models));
-  print('Milliseconds. create: from nothing to a session · ours/theirs: below 1, ours is faster · right: labelled photos');
+  print('Milliseconds. create: from nothing to a session · ours/theirs: below 1, ours is faster · right: labelled photos · gap: of scores, share of their range');
   print();
   print(sizeTable(sizes));
   print();
@@ -177,7 +179,7 @@ await main(import.meta.url, async () => {
   const all = report.models.flatMap(({ libraries }) => libraries);
   const problems = [
     [all.filter(({ error }) => error !== undefined).length, 'did not run'],
-    [all.filter(({ answers }) => answers?.different > 0).length, 'gave another answer than ours'],
+    [all.filter(({ answers }) => answers?.agree === false).length, 'gave other answers than ours'],
   ].filter(([count]) => count > 0);
   if (problems.length > 0) throw new Stop(problems.map(([count, what]) => `${count} of ${all.length} ${what}`).join(', '));
 });

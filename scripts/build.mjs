@@ -6,7 +6,8 @@
 //
 // cargo decides itself what has to be compiled again (it knows which sources each module is made of); the steps after
 // it are keyed on the wasm file that cargo made, so that an unchanged tree does nothing.
-import { copyFileSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { withLock } from './lib/lock.mjs';
@@ -20,16 +21,10 @@ import { FOR_BUILD, setup } from './setup.mjs';
 
 const MODULES = {
   engine: {
-    // Speed is its business. LLVM's schedulers spread a kernel's loads out until its accumulators no longer fit the
-    // sixteen vector registers that browsers compile to; in source order they do.
-    rustflags: ['-C', 'llvm-args=-pre-RA-sched=source', '-C', 'llvm-args=-enable-misched=false'],
-    environment: { CARGO_PROFILE_RELEASE_OPT_LEVEL: '3' },
     fast: {},
     wasmOpt: '-O3',
   },
   compiler: {
-    rustflags: [],
-    environment: {},
     fast: { CARGO_PROFILE_RELEASE_OPT_LEVEL: '1' },
     wasmOpt: '-Oz',
   },
@@ -39,6 +34,17 @@ const MODULES = {
 const ALWAYS = { CARGO_PROFILE_RELEASE_STRIP: 'debuginfo' };
 const FAST = { CARGO_PROFILE_RELEASE_LTO: 'off', CARGO_PROFILE_RELEASE_CODEGEN_UNITS: '16' };
 
+// LLVM's schedulers spread a kernel's loads out until its accumulators no longer fit the sixteen vector registers that
+// browsers compile to; in source order they do.
+const KERNELS = ['-C', 'llvm-args=-pre-RA-sched=source', '-C', 'llvm-args=-enable-misched=false'];
+
+/** Panic messages name source files: without the folders of this machine. */
+function withoutPaths() {
+  const registry = join(process.env.CARGO_HOME ?? join(homedir(), '.cargo'), 'registry', 'src');
+  const sources = existsSync(registry) ? readdirSync(registry).map((name) => join(registry, name)) : [];
+  return [...sources, ROOT].map((folder) => `--remap-path-prefix=${folder}/=`);
+}
+
 /** What every browser with WebAssembly SIMD has, and nothing newer: wasm-opt may use it all. */
 const WASM_FEATURES = ['simd', 'bulk-memory', 'nontrapping-float-to-int', 'sign-ext', 'mutable-globals', 'multivalue', 'reference-types'];
 
@@ -46,7 +52,8 @@ const WASM_FEATURES = ['simd', 'bulk-memory', 'nontrapping-float-to-int', 'sign-
 const SELF = fileURLToPath(import.meta.url);
 
 async function compile(name, fast) {
-  const { rustflags, environment, fast: fastEnvironment } = MODULES[name];
+  const { fast: fastEnvironment } = MODULES[name];
+  const rustflags = [...KERNELS, ...withoutPaths()];
   const targetDir = join(ROOT, 'target', name);
   const args = [
     'rustc', '--locked', '--release', '--target', WASM_TARGET, '--lib', '--crate-type', 'cdylib',
@@ -56,7 +63,7 @@ async function compile(name, fast) {
   ];
   await task(`${name}: cargo`, async ({ exec, note }) => {
     const output = await exec('cargo', args, {
-      env: rustEnvironment({ ...ALWAYS, ...environment, ...(fast ? { ...FAST, ...fastEnvironment } : {}), CARGO_TARGET_DIR: targetDir }),
+      env: rustEnvironment({ ...ALWAYS, ...(fast ? { ...FAST, ...fastEnvironment } : {}), CARGO_TARGET_DIR: targetDir }),
     });
     if (!/Compiling/.test(output)) note('up to date');
   }, { log: `build-${name}-cargo` });

@@ -27,7 +27,7 @@ pub mod local;
 pub mod task;
 
 #[cfg(target_arch = "wasm32")]
-mod web;
+pub mod web;
 
 pub use error::{Error, ErrorCode, Result};
 pub use tensor::{DataType, Tensor};

@@ -1,11 +1,15 @@
 // Whether the libraries compute the same thing: a fast wrong answer is worth nothing.
+import { Stop } from '../../scripts/lib/run.mjs';
 
 /**
  * Two right implementations may round differently. Where the two best classes lie closer together than this share of the
  * range of the scores, or two quanta of a quantized output, either may come first.
  */
-const TIE_SHARE = 0.01;
+const TIE_SHARE = 1e-3;
 const TIE_QUANTA = 2;
+
+/** Scores further apart than this share of their range are wrong, even if the best class is the same. */
+const LARGEST_GAP = 0.05;
 
 export function best(scores) {
   let index = 0;
@@ -26,13 +30,14 @@ function range(scores) {
 /**
  * Compares the scores of one library with those of another, photo by photo.
  *
- * @returns { same, tied, different: photos by their best class; largest: largest difference of a score, as a share of the
- * range of the photo's scores }
+ * @returns { same, tied, different: photos by their best class; gap: largest difference of a score, as a share of the range
+ * of its photo's scores; agree: whether both can be right }
  */
 export function compare(ours, theirs, quantum) {
-  const result = { same: 0, tied: 0, different: 0, largest: 0 };
+  const result = { same: 0, tied: 0, different: 0, gap: 0 };
   for (const [photo, a] of ours.entries()) {
     const b = theirs[photo];
+    if (a.length !== b.length) throw new Stop(`the libraries give ${a.length} and ${b.length} scores`);
     const span = range(b);
     const slack = Math.max(TIE_SHARE * span, TIE_QUANTA * (quantum ?? 0));
     const [x, y] = [best(a), best(b)];
@@ -40,11 +45,11 @@ export function compare(ours, theirs, quantum) {
     result[x === y ? 'same' : close ? 'tied' : 'different'] += 1;
     for (let i = 0; i < a.length; i += 1) {
       const gap = Math.abs(a[i] - b[i]) / span;
-      // Also NaN.
-      if (!(gap <= result.largest)) result.largest = gap;
+      // Also NaN, which then stays.
+      if (!(gap <= result.gap)) result.gap = gap;
     }
   }
-  return result;
+  return { ...result, agree: result.different === 0 && result.gap <= LARGEST_GAP };
 }
 
 /** How many labelled photos get their label. */

@@ -1,6 +1,6 @@
 // Which models are run.
 import { readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { ROOT } from '../../scripts/lib/paths.mjs';
 import { Stop } from '../../scripts/lib/run.mjs';
 
@@ -41,6 +41,3 @@ export function foldersFor(peers) {
 export function packageVersion(path) {
   return JSON.parse(readFileSync(join(ROOT, path), 'utf8')).version;
 }
-
-/** Where an adapter lies, as a path from the top. */
-export const adapterFile = (name) => join(dirname('benches/peers/x'), `${name}.mjs`);

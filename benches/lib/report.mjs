@@ -10,28 +10,30 @@ function align(rows, textColumns) {
   return rows.map((row) => row.map((cell, i) => (i < textColumns ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join('  ').trimEnd());
 }
 
-function answersCell({ answers, right }) {
+const share = (value) => (value === 0 ? '0' : `${(100 * value).toPrecision(1)} %`);
+
+function answersCells({ answers, right }) {
   const label = `${right.right}/${right.of}`;
-  if (!answers) return [label, ''];
-  const { same, tied, different } = answers;
-  return [label, `${same}/${same + tied + different}${tied ? ` (${tied} tied)` : ''}`];
+  if (!answers) return [label, '', ''];
+  const { same, tied, different, gap, agree } = answers;
+  return [label, `${same}/${same + tied + different}${tied ? ` (${tied} tied)` : ''}`, `${share(gap)}${agree ? '' : ' ✗'}`];
 }
 
 /** The figures of all models, two lines or more for each. */
 export function speedTable(models) {
-  const rows = [['model', 'library', 'create', 'first', 'median', 'MAD', 'p10–p90', 'ours/theirs', 'right', 'same as ours']];
+  const rows = [['model', 'library', 'create', 'first', 'median', 'MAD', 'p10–p90', 'ours/theirs', 'right', 'same as ours', 'gap']];
   const failures = [];
   for (const { title, libraries } of models) {
     for (const [i, library] of libraries.entries()) {
       const { name, error, create, first, run, ratio } = library;
       const start = [i === 0 ? title : '', name];
       if (error !== undefined) {
-        rows.push([...start, ...Array(8).fill('failed')]);
+        rows.push([...start, ...Array(9).fill('failed')]);
         failures.push(`${title}, ${name}: ${error}`);
         continue;
       }
       const compared = ratio ? `${ratio.ratio.toFixed(2)} (${ratio.p10.toFixed(2)}–${ratio.p90.toFixed(2)})` : '';
-      rows.push([...start, whole(create.median), whole(first.median), fixed(run.median), fixed(run.mad), `${fixed(run.p10)}–${fixed(run.p90)}`, compared, ...answersCell(library)]);
+      rows.push([...start, whole(create.median), whole(first.median), fixed(run.median), fixed(run.mad), `${fixed(run.p10)}–${fixed(run.p90)}`, compared, ...answersCells(library)]);
     }
   }
   return [...align(rows, 2), ...failures.map((line) => `✗ ${line}`)].join('\n');

@@ -1,5 +1,6 @@
 // What a page downloads.
-import { stat } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { brotli } from '../../scripts/lib/brotli.mjs';
@@ -8,12 +9,22 @@ import { Stop } from '../../scripts/lib/run.mjs';
 
 const PATIENCE_MILLISECONDS = 10_000;
 
+const sha256 = async (path) => createHash('sha256').update(await readFile(path)).digest('hex');
+
+/** Throws if a file is no longer what it was: a build during the bench. */
+export async function checkUnchanged({ folder }, { files }) {
+  for (const file of files) {
+    if ((await sha256(join(ROOT, folder, file.name))) !== file.sha256) throw new Stop(`${folder}/${file.name} was changed during the bench: run it again`);
+  }
+}
+
 /** The files that a library has loaded, raw and compressed at brotli's best setting. */
 export async function measureSizes({ folder, optional, alsoDownloaded }, downloads) {
   const files = [];
   for (const name of [...new Set([...downloads, ...alsoDownloaded])].sort()) {
     const path = join(ROOT, folder, name);
-    files.push({ name, bytes: (await stat(path)).size, brotliBytes: (await brotli(path)).length, optional: optional[name] });
+    const bytes = (await readFile(path)).length;
+    files.push({ name, bytes, brotliBytes: (await brotli(path)).length, sha256: await sha256(path), optional: optional[name] });
   }
   const sum = (list) => list.reduce((total, { brotliBytes }) => total + brotliBytes, 0);
   return { files, brotliBytes: sum(files), leastBrotliBytes: sum(files.filter((file) => file.optional === undefined)) };

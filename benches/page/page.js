@@ -1,17 +1,21 @@
 // Leads the libraries, each in a worker of its own, through the steps of one pass. Only one of them works at a time.
 
 const SETTLE_MILLISECONDS = 300;
+const PATIENCE_MILLISECONDS = 300_000;
 
 /** A worker that does one call at a time. */
 class Line {
   #worker = new globalThis.Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+  #stopWaiting;
   ready = this.#answer();
 
   #answer() {
     return new Promise((resolve, reject) => {
       this.#worker.onmessage = ({ data }) => (data.error === undefined ? resolve(data.result) : reject(new Error(data.error)));
       this.#worker.onerror = (event) => reject(new Error(event.message || 'the worker could not be started'));
-    });
+      const timer = setTimeout(() => reject(new Error('no answer in five minutes')), PATIENCE_MILLISECONDS);
+      this.#stopWaiting = () => clearTimeout(timer);
+    }).finally(() => this.#stopWaiting());
   }
 
   call(method, request) {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 
+use super::limits::MAX_RANK;
 use super::onnx::{initializer_f32, initializer_i64, invalid, node_label};
 use super::registry::RESIZE_10;
 use crate::error::{Error, Result};
@@ -50,6 +51,19 @@ impl View<'_> {
     }
 
     fn check(&self) -> Check {
+        // Where memory has 32 bits, larger numbers would lose their upper half on the way to a size.
+        for attribute in &self.node.attribute {
+            let values = attribute.ints.iter().chain([&attribute.i]);
+            let largest = match attribute.name.as_str() {
+                "axis" | "axes" | "perm" | "batch_dims" => MAX_RANK as u64,
+                "kernel_shape" | "strides" | "dilations" | "pads" | "group" | "blocksize" | "output_shape"
+                | "output_padding" | "split" | "num_outputs" => i32::MAX as u64,
+                _ => continue,
+            };
+            if let Some(value) = values.into_iter().find(|v| v.unsigned_abs() > largest) {
+                return Err(format!("{} {value} is out of range", attribute.name));
+            }
+        }
         match self.node.op_type.as_str() {
             "Conv" | "ConvTranspose" => self.window(self.constant(1)),
             "ConvInteger" => self.window(self.constant(1)),
@@ -81,6 +95,17 @@ impl View<'_> {
                 Some(size) if size <= 0 => Err(format!("size {size} is not positive")),
                 _ => Ok(()),
             },
+            "Squeeze" | "Unsqueeze" => self.axes(1),
+            name if name.starts_with("Reduce") => self.axes(1),
+            _ => Ok(()),
+        }
+    }
+
+    fn axes(&self, position: usize) -> Check {
+        match self.constant_ints(position) {
+            Some(axes) if axes.iter().any(|a| a.unsigned_abs() > MAX_RANK as u64) => {
+                Err(format!("axes {axes:?} are out of range"))
+            }
             _ => Ok(()),
         }
     }
@@ -136,7 +161,7 @@ impl View<'_> {
     fn slice(&self) -> Check {
         match self.constant_ints(4) {
             Some(steps) if steps.contains(&0) => Err(format!("steps {steps:?} must not be 0")),
-            _ => Ok(()),
+            _ => self.axes(3),
         }
     }
 

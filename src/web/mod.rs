@@ -4,9 +4,9 @@
 //! fields of [`crate::Error`].
 
 #[cfg(feature = "compiler")]
-mod compiler;
+pub mod compiler;
 #[cfg(feature = "engine")]
-mod engine;
+pub mod engine;
 mod tensors;
 
 use serde::Serialize;
