@@ -9,6 +9,8 @@ const testGlobals = [
 ];
 
 export default tseslint.config(
+  // Compiled, against the emitted declarations, by tests/js/types.test.mjs.
+  { ignores: ['**/*.test-d.ts'] },
   js.configs.recommended,
   {
     files: ['**/*.ts'],

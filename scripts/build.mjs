@@ -38,6 +38,9 @@ const FAST = { CARGO_PROFILE_RELEASE_LTO: 'off', CARGO_PROFILE_RELEASE_CODEGEN_U
 // browsers compile to; in source order they do.
 const KERNELS = ['-C', 'llvm-args=-pre-RA-sched=source', '-C', 'llvm-args=-enable-misched=false'];
 
+// Protobuf messages nest, and so do the functions that read them: deep enough for every model that is not refused.
+const STACK = ['-C', 'link-arg=-zstack-size=4194304'];
+
 /** Panic messages name source files: without the folders of this machine. */
 function withoutPaths() {
   const registry = join(process.env.CARGO_HOME ?? join(homedir(), '.cargo'), 'registry', 'src');
@@ -53,7 +56,7 @@ const SELF = fileURLToPath(import.meta.url);
 
 async function compile(name, fast) {
   const { fast: fastEnvironment } = MODULES[name];
-  const rustflags = [...KERNELS, ...withoutPaths()];
+  const rustflags = [...KERNELS, ...STACK, ...withoutPaths()];
   const targetDir = join(ROOT, 'target', name);
   const args = [
     'rustc', '--locked', '--release', '--target', WASM_TARGET, '--lib', '--crate-type', 'cdylib',

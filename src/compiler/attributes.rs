@@ -13,8 +13,10 @@ use crate::error::{Error, Result};
 /// Checks every node of a graph and its subgraphs.
 pub fn check(graph: &GraphProto) -> Result<()> {
     let constants: HashMap<&str, &TensorProto> = graph.initializer.iter().map(|t| (t.name.as_str(), t)).collect();
+    let ranks = ranks(graph);
     for node in &graph.node {
-        let view = View { node, constants: &constants };
+        let rank = node.input.first().and_then(|x| ranks.get(x.as_str())).copied();
+        let view = View { node, constants: &constants, rank };
         view.check().map_err(|message| -> Error {
             invalid(format!("{} of \"{}\": {message}", node.op_type, node_label(node)))
                 .at_node(node_label(node), &*node.op_type)
@@ -26,9 +28,66 @@ pub fn check(graph: &GraphProto) -> Result<()> {
     Ok(())
 }
 
+/// Ranks of the values, as far as they follow without inference: nodes are in order, and most operators keep the rank
+/// of their first operand.
+fn ranks(graph: &GraphProto) -> HashMap<&str, usize> {
+    let inputs = graph.input.iter().filter_map(|i| Some((i.name.as_str(), super::info::shape_of(i)?.dim.len())));
+    let constants = graph.initializer.iter().map(|t| (t.name.as_str(), t.dims.len()));
+    let mut ranks: HashMap<&str, usize> = inputs.chain(constants).collect();
+    for node in &graph.node {
+        let of = |position: usize| node.input.get(position).and_then(|x| ranks.get(x.as_str())).copied();
+        let rank = match node.op_type.as_str() {
+            "Relu"
+            | "Clip"
+            | "Sigmoid"
+            | "HardSigmoid"
+            | "HardSwish"
+            | "LeakyRelu"
+            | "PRelu"
+            | "Elu"
+            | "Tanh"
+            | "Identity"
+            | "Softmax"
+            | "LogSoftmax"
+            | "BatchNormalization"
+            | "InstanceNormalization"
+            | "LRN"
+            | "Dropout"
+            | "Cast"
+            | "Transpose"
+            | "Pad"
+            | "Slice"
+            | "Concat"
+            | "Resize"
+            | RESIZE_10
+            | "QuantizeLinear"
+            | "DequantizeLinear"
+            | "QLinearConv"
+            | "ConvInteger"
+            | "Conv"
+            | "ConvTranspose"
+            | "MaxPool"
+            | "AveragePool"
+            | "LpPool"
+            | "GlobalAveragePool"
+            | "GlobalMaxPool"
+            | "Split" => of(0),
+            "Add" | "Sub" | "Mul" | "Div" => of(0).zip(of(1)).map(|(a, b)| a.max(b)),
+            "Flatten" | "Gemm" => Some(2),
+            _ => None,
+        };
+        if let Some(rank) = rank {
+            ranks.extend(node.output.iter().map(|o| (o.as_str(), rank)));
+        }
+    }
+    ranks
+}
+
 struct View<'a> {
     node: &'a NodeProto,
     constants: &'a HashMap<&'a str, &'a TensorProto>,
+    /// Of the first operand, where it is known.
+    rank: Option<usize>,
 }
 
 type Check = std::result::Result<(), String>;
@@ -95,16 +154,32 @@ impl View<'_> {
                 Some(size) if size <= 0 => Err(format!("size {size} is not positive")),
                 _ => Ok(()),
             },
-            "Squeeze" | "Unsqueeze" => self.axes(1),
-            name if name.starts_with("Reduce") => self.axes(1),
+            "Unsqueeze" => self.axes(1, None),
+            "Squeeze" => self.axes(1, self.rank),
+            "ArgMax" | "ArgMin" => self.axis(0),
+            // The axis may stand behind the last dimension.
+            "Flatten" => self.axis(1),
+            name if name.starts_with("Reduce") => self.axes(1, self.rank),
             _ => Ok(()),
         }
     }
 
-    fn axes(&self, position: usize) -> Check {
-        match self.constant_ints(position) {
-            Some(axes) if axes.iter().any(|a| a.unsigned_abs() > MAX_RANK as u64) => {
-                Err(format!("axes {axes:?} are out of range"))
+    /// Axes given as a constant operand or as an attribute, of a value of that rank.
+    fn axes(&self, position: usize, rank: Option<usize>) -> Check {
+        let rank = rank.unwrap_or(MAX_RANK) as i64;
+        match self.constant_ints(position).or_else(|| self.ints("axes").map(<[i64]>::to_vec)) {
+            Some(axes) if axes.iter().any(|&a| a < -rank || a >= rank) => {
+                Err(format!("axes {axes:?} are out of range for rank {rank}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The attribute `axis`, which may be `beyond` the last dimension.
+    fn axis(&self, beyond: i64) -> Check {
+        match (self.int("axis"), self.rank.map(|r| r as i64)) {
+            (Some(axis), Some(rank)) if axis < -rank || axis >= rank + beyond => {
+                Err(format!("the axis {axis} is out of range for rank {rank}"))
             }
             _ => Ok(()),
         }
@@ -112,10 +187,13 @@ impl View<'_> {
 
     /// Kernel, strides, dilations and pads of a sliding window: positive, and of one rank.
     fn window(&self, weights: Option<&TensorProto>) -> Check {
-        let mut rank = None;
+        let mut rank = self.rank.and_then(|r| r.checked_sub(2));
         if let Some(weights) = weights {
             let spatial = weights.dims.len().checked_sub(2).filter(|&n| n > 0);
-            rank = Some(spatial.ok_or_else(|| format!("weights of shape {:?} have no kernel", weights.dims))?);
+            let spatial = spatial.ok_or_else(|| format!("weights of shape {:?} have no kernel", weights.dims))?;
+            if *rank.get_or_insert(spatial) != spatial {
+                return Err(format!("weights of shape {:?} do not have the rank of the input", weights.dims));
+            }
             if weights.dims.contains(&0) {
                 return Err(format!("weights of shape {:?} are empty", weights.dims));
             }
@@ -161,12 +239,16 @@ impl View<'_> {
     fn slice(&self) -> Check {
         match self.constant_ints(4) {
             Some(steps) if steps.contains(&0) => Err(format!("steps {steps:?} must not be 0")),
-            _ => self.axes(3),
+            _ => self.axes(3, None),
         }
     }
 
     fn split(&self) -> Check {
-        self.not_negative("split", self.constant_ints(1).or_else(|| self.ints("split").map(<[i64]>::to_vec)))
+        let sizes = self.constant_ints(1).or_else(|| self.ints("split").map(<[i64]>::to_vec));
+        if let Some(sizes) = sizes.as_ref().filter(|s| s.len() != self.node.output.len()) {
+            return Err(format!("{} sizes for {} outputs", sizes.len(), self.node.output.len()));
+        }
+        self.not_negative("split", sizes)
     }
 
     fn resize(&self) -> Check {

@@ -140,7 +140,11 @@ fn describe(error: &TractError, code: ErrorCode) -> Error {
     let reason = reason.lines().next().unwrap_or_default().trim();
     let unsupported = error.chain().any(|cause| {
         let text = cause.to_string();
-        text.contains("not supported") || text.contains("nimplemented") || text.contains("not implemented")
+        text.contains("not supported")
+            || text.contains("is variable")
+            || text.contains("as a constant")
+            || text.contains("nimplemented")
+            || text.contains("not implemented")
     });
     let code = if unsupported && code == ErrorCode::InvalidModel { ErrorCode::UnsupportedModel } else { code };
     let message = match code {

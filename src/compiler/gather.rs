@@ -1,4 +1,4 @@
-//! `Gather` with indices from outside: tract takes them to be in range.
+//! `Gather` with a check: tract takes the indices to be in range, be they constants or data.
 
 use tract_onnx::tract_core::ops::array::Gather;
 use tract_onnx::tract_hir::internal::*;
@@ -34,14 +34,11 @@ impl TypedOp for CheckedGather {
     as_op!();
 }
 
-/// Puts the check in front of every `Gather` whose indices are not constant.
+/// Puts the check in front of every `Gather`.
 pub fn check_indices(model: &mut TypedModel) -> TractResult<()> {
     for id in 0..model.nodes().len() {
         let Some(gather) = model.node(id).op_as::<Gather>().cloned() else { continue };
-        let indices = model.node(id).inputs.get(1).copied().context("indices")?;
-        if model.outlet_fact(indices)?.konst.is_none() {
-            model.nodes_mut()[id].op = Box::new(CheckedGather(gather));
-        }
+        model.nodes_mut()[id].op = Box::new(CheckedGather(gather));
     }
     Ok(())
 }

@@ -128,6 +128,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_documentation_lists_every_operator() {
+        let rows: Vec<(&str, &str)> = include_str!("../../docs/operators.md")
+            .lines()
+            .filter_map(|line| {
+                let mut cells = line.strip_prefix('|')?.split('|').map(|c| c.trim().trim_matches('`'));
+                Some((cells.next()?, cells.next()?))
+            })
+            .filter(|(domain, _)| domain.contains('.') && !domain.contains(' '))
+            .collect();
+        let register = operators();
+        let qualified =
+            |&(domain, name): &(&str, &str)| qualified_name(if domain == "ai.onnx" { "" } else { domain }, name);
+        for row in &rows {
+            let known = ["Constant", "Upsample"].contains(&row.1) || register.0.contains_key(&qualified(row));
+            assert!(known, "docs/operators.md lists {row:?}, which there is not");
+        }
+        for name in register.0.keys().filter(|n| !n.starts_with("tractlet.")) {
+            assert!(rows.iter().any(|row| qualified(row) == *name), "docs/operators.md does not list {name}");
+        }
+    }
+
+    #[test]
     fn namesakes_are_kept_apart() {
         assert_eq!(qualified_name("", "Attention"), "Attention");
         assert_eq!(qualified_name("com.microsoft", "Attention"), "com.microsoft.Attention");

@@ -47,6 +47,8 @@ fn lay_out<T: Element>(rgb: &[u8], spec: &ImageInput, element: impl Fn(f64) -> T
 mod tests {
     use super::*;
     use crate::image::{Crop, Resample};
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn spec(data_type: ElementType, scale: f64, mean: [f64; 3], std: [f64; 3]) -> ImageInput {
         ImageInput {

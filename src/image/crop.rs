@@ -118,6 +118,8 @@ fn half_rounded_to_even(n: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn rect(left: usize, top: usize, width: usize, height: usize) -> Rect {
         Rect { left, top, width, height }

@@ -183,6 +183,8 @@ fn sinc(x: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     const BLENDS: [Resample; 4] = [Resample::Box, Resample::Bilinear, Resample::Bicubic, Resample::Lanczos];
 

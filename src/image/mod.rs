@@ -110,6 +110,8 @@ fn reserved<T>(len: usize) -> Result<Vec<T>> {
 mod tests {
     use super::*;
     use crate::tensor::DataType;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn spec(crop: Crop, size: [u32; 2]) -> ImageInput {
         ImageInput {

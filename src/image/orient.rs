@@ -95,6 +95,8 @@ pub fn orient(rgba: &[u8], width: u32, height: u32, orientation: Orientation) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn all_eight() {

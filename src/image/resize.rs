@@ -186,6 +186,8 @@ fn to_level(sum: i32) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     const FILTERS: [Resample; 5] =
         [Resample::Nearest, Resample::Box, Resample::Bilinear, Resample::Bicubic, Resample::Lanczos];

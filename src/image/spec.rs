@@ -251,6 +251,8 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for AsMap<D> {
 mod tests {
     use super::*;
     use serde_json::{Value, json};
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn full() -> Value {
         json!({

@@ -192,6 +192,8 @@ fn reserved<T>(len: usize) -> Result<Vec<T>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn floats(shape: &[usize], values: &[f32]) -> Tensor {
         Tensor::from_slice(shape, values).unwrap()

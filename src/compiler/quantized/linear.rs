@@ -43,7 +43,7 @@ fn check_types(inputs: &[Option<DatumType>]) -> TractResult<()> {
     let scale = *required(inputs, 1, "scale")?;
     ensure!(
         matches!(scale, DatumType::F32 | DatumType::F16 | DatumType::I32),
-        "a scale must be float32 or float16, not {scale:?}"
+        "a scale must be float32, float16 or int32, not {scale:?}"
     );
     Ok(())
 }
@@ -144,7 +144,7 @@ impl Quantized for QuantizeLinear {
         let output = inputs.get(2).map(Tensor::datum_type).or(self.output).unwrap_or(DatumType::U8);
         let layout = Layout::new(x.shape(), self.axis, parameters)?;
         let mut y = Tensor::zero_dt(output, x.shape())?;
-        // int32 input (allowed by the standard) is exact as f64 and rounds once when divided; f32 divides in f32.
+        // int32 input (allowed by the standard) becomes f32 first, as in onnxruntime.
         macro_rules! quantize {
             ($x:ty, $y:ty) => {{
                 let to = y.try_as_plain_ram_mut()?;
