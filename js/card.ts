@@ -39,6 +39,7 @@ function validate(card: unknown, what: string): void {
     throw new InferenceError('INVALID_CARD', `${what}: ${path} ${actual === undefined ? 'is missing' : `is ${actual}`}, should be ${rule.expected}`, {
       expected: rule.expected,
       actual,
+      hint: 'docs/api.md, under Model cards, lists the fields.',
     });
   }
 }
@@ -90,6 +91,7 @@ export async function loadLabels(labels: Labels | Source | undefined, options: L
   const fail = (cause?: unknown): InferenceError =>
     new InferenceError('INVALID_CARD', `The labels ${labels.url ?? labels.file} are not a list of names`, {
       expected: 'a JSON array of strings, or an object from index to string',
+      hint: 'Write a JSON array of strings, or an object from index to string.',
       cause,
     });
   const bytes = await load(labels, options);

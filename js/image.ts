@@ -68,7 +68,10 @@ export async function toPortable(image: ImageSource): Promise<PortableImage> {
       throw new InferenceError('INVALID_IMAGE', `${tag} is no picture`, {
         expected: '<img>, <video>, <canvas>, OffscreenCanvas, ImageBitmap, ImageData, Blob, VideoFrame or { data, width, height }',
         actual: tag,
-        hint: typeof image === 'string' ? 'To classify an address, fetch it and pass the Blob: (await fetch(url)).blob().' : undefined,
+        hint:
+          typeof image === 'string'
+            ? 'To classify an address, fetch it and pass the Blob: (await fetch(url)).blob().'
+            : 'Pass one of those; if it comes from the page, check that the element was found.',
       });
   }
 }

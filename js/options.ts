@@ -10,7 +10,11 @@ function show(value: unknown): string {
 
 /** Throws `INVALID_OPTION` for an option whose value is not what it should be. */
 export function invalid(name: string, value: unknown, expected: string): never {
-  throw failure('INVALID_OPTION', `The option ${name} is ${show(value)}, it should be ${expected}`, { expected, actual: show(value) });
+  throw failure('INVALID_OPTION', `The option ${name} is ${show(value)}, it should be ${expected}`, {
+    expected,
+    actual: show(value),
+    hint: `Pass ${expected}.`,
+  });
 }
 
 type Check = readonly [expected: string, test: (value: never) => boolean];

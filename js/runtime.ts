@@ -268,8 +268,9 @@ function blameCard(error: unknown, card: string): unknown {
 
 /** Whether a wasm instance is left in a state that nothing is known about. */
 function isCrash(thrown: unknown): boolean {
-  // A stack overflow inside of wasm leaves its own stack pointer where it was.
-  return thrown instanceof WebAssembly.RuntimeError || /call stack|recursion/i.test((thrown as Error | undefined)?.message ?? '');
+  if (thrown instanceof WebAssembly.RuntimeError) return true;
+  // A stack overflow inside of wasm leaves its own stack pointer where it was. Errors with a code are ours, whatever they say.
+  return thrown instanceof Error && !('code' in thrown) && /call stack|recursion/i.test(thrown.message);
 }
 
 function crash(thrown: unknown): ErrorObject {

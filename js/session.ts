@@ -151,7 +151,7 @@ export class InferenceSession {
   /**
    * Loads a model.
    *
-   * @param model an `.onnx` file or a saved plan
+   * @param model an `.onnx` file: its address, its bytes, or what has them
    * @throws ModelError when the model is damaged or uses something unknown, LoadError when it cannot be fetched,
    * InputError `INVALID_OPTION`; the signal's reason when that is aborted
    */

@@ -38,6 +38,7 @@ export async function toSource(input: FileSource, what: string, worker: boolean,
       throw failure('INVALID_OPTION', `The ${what} cannot be loaded from ${input as unknown === null ? 'null' : tag}`, {
         expected: 'URL, string, Request, Response, Blob, ArrayBuffer, typed array or ReadableStream',
         actual: tag,
+        hint: 'Pass its address, or its contents as bytes, a Blob or a stream.',
       });
   }
 }

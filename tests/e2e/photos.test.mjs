@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { basename } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { readTensor } from '../js/lib/tensor-proto.mjs';
 import { openChromium, readBytes, readJson } from './lib/chromium.mjs';
-import { elements, readTensor } from './pages/tensor-proto.mjs';
 
 const TOP = 5;
 const LABELLED = 20;
@@ -60,7 +60,7 @@ describe('the labelled photos', () => {
       let [exactTop1, exactTop5, correct] = [0, 0, 0];
       for (const [i, { photo, label, output, top5, probabilities }] of chosen.entries()) {
         const result = results[i];
-        const scores = elements(readTensor(readBytes(output)));
+        const { data: scores } = readTensor(readBytes(output));
         const ranking = result.map(({ index }) => index);
         assert.equal(ranking.length, TOP);
         assert.equal(difference(ranking, top5, scores, tolerance), undefined, photo);

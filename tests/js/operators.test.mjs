@@ -57,11 +57,10 @@ for (const [name, list] of groups) {
   });
 }
 
-test('bad models give typed errors, and other sessions go on', async (t) => {
+test('bad models give typed errors, and other sessions go on', async () => {
   const list = groups.get('invalid');
   const entry = groups.get('qlinear_add')[0];
   const good = await open(new URL(`qlinear_add/${entry.case}/`, fixtures));
-  const crashed = [];
   for (const { case: which, file, expect, external } of list) {
     const folder = new URL('./', new URL(file, fixtures));
     let error;
@@ -88,24 +87,18 @@ test('bad models give typed errors, and other sessions go on', async (t) => {
     }
     // A page is recognised before the bytes reach the compiler.
     const code = error?.code === 'HTML_RESPONSE' ? 'NOT_ONNX' : (error?.code ?? 'OK');
-    // An assertion of tract's ends the session's own copy of the compiler, and nothing else.
-    if (code === 'RUNTIME_CRASH') crashed.push(which);
-    else assert.ok(expect.codes.includes(code) || (expect.codes.includes('*') && code !== 'INTERNAL'), `${which}: ${code} instead of ${expect.codes}: ${error?.message}`);
+    const allowed = expect.codes.includes(code) || (expect.codes.includes('*') && !['INTERNAL', 'RUNTIME_CRASH'].includes(code));
+    assert.ok(allowed, `${which}: ${code} instead of ${expect.codes}: ${error?.message}`);
     if (expect.operators) {
       const listed = error.operators.map(({ domain, opType, count }) => ({ domain, opType, count }));
       assert.deepEqual(listed, expect.operators, which);
     }
   }
-  t.diagnostic(`crashed: ${crashed.join(', ') || 'none'}`);
-  assert.ok(crashed.length <= MAX_CRASHES, `${crashed.length} models crashed the compiler: ${crashed.join(', ')}`);
   const sample = new URL(`qlinear_add/${entry.case}/sample_0/`, fixtures);
   const feeds = Object.fromEntries(tensors(sample, 'input').map((x) => [x.name, new Tensor(x.type, x.data, x.dims)]));
   await good.run(feeds);
   await good.release();
 });
-
-/** tract asserts some things about axes that are only known once shapes are inferred. None more may come. */
-const MAX_CRASHES = 14;
 
 function zeros(type, count) {
   const arrays = {

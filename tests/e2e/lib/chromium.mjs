@@ -28,7 +28,7 @@ export async function openChromium() {
   const { binary } = await findBrowser('chromium');
   if (!binary) throw new Error('Chromium is missing: set CHROME_BIN, or run `npm run setup`');
   const { args } = webdriverCapabilities('chromium', { binary })['goog:chromeOptions'];
-  const server = await serve({ port: 0, folders: [...DEMO_FOLDERS, 'tests/e2e', FIXTURES] });
+  const server = await serve({ port: 0, folders: [...DEMO_FOLDERS, 'tests/e2e', 'tests/js/lib', FIXTURES] });
   const origin = new URL(server.url).origin;
   let browser;
   try {

@@ -1,6 +1,6 @@
 // What the tests use in the page, as globals: they evaluate their functions here.
 import * as tractlet from '/dist/index.js';
-import { elements, readTensor } from './tensor-proto.mjs';
+import { readTensor } from '/tests/js/lib/tensor-proto.mjs';
 
 const { InferenceError, InferenceSession, Tensor } = tractlet;
 
@@ -13,14 +13,17 @@ async function fetchBytes(url) {
 /** Tensors by name, from TensorProto files. */
 async function loadFeeds(urls) {
   const tensors = await Promise.all(urls.map(async (url) => readTensor(await fetchBytes(url))));
-  return Object.fromEntries(tensors.map((tensor) => [tensor.name, new Tensor(tensor.type, elements(tensor), tensor.dims)]));
+  return Object.fromEntries(tensors.map((tensor) => [tensor.name, new Tensor(tensor.type, tensor.data, tensor.dims)]));
 }
 
-/** Results in a form that reaches the test: bytes as a list, strings as they are. */
+/** Bytes of a tensor as a list, strings as they are. */
+function toList(data) {
+  return Array.isArray(data) ? data : Array.from(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+}
+
+/** Results in a form that reaches the test. */
 function portable(results) {
-  return Object.entries(results).map(([name, { type, dims, data }]) => ({
-    name, type, dims, data: Array.isArray(data) ? data : Array.from(new Uint8Array(data.buffer, data.byteOffset, data.byteLength)),
-  }));
+  return Object.entries(results).map(([name, { type, dims, data }]) => ({ name, type, dims, data: toList(data) }));
 }
 
 /** What a call ends with: { value } or { error }, the latter taken apart. */
