@@ -274,10 +274,11 @@ describe('errors in Chromium', () => {
       for (let seed = 0; seed < SEEDS; seed++) {
         const bytes = original.slice();
         const random = createHash('sha512').update(`seed ${seed}`).digest();
-        for (let i = 0; i < 16; i++) {
-          // Half of them near the start and the end, where the structure is rather than the weights.
-          const at = random.readUInt32LE(4 * (i % 16)) % (i % 2 ? bytes.length : 4096);
-          bytes[i % 4 === 2 ? bytes.length - 1 - at : at] ^= 1 << (i % 8);
+        for (let i = 0; i <= seed % 4; i++) {
+          // Anywhere, near the start, or near the end, where the structure is rather than the weights.
+          const place = random.readUInt32LE(4 * i);
+          const at = [place % bytes.length, place % 4096, bytes.length - 1 - (place % 4096)][(seed + i) % 3];
+          bytes[at] ^= 1 << (random[32 + i] % 8);
         }
         const { error, value } = await attemptBeside('create', { base64: base64(bytes), run: true });
         if (error) {
@@ -287,7 +288,7 @@ describe('errors in Chromium', () => {
         found[error?.code ?? value] = (found[error?.code ?? value] ?? 0) + 1;
       }
       t.diagnostic(JSON.stringify(found));
-      assert.ok(Object.keys(found).some((code) => code !== 'ran'), 'the flipped bits did no harm');
+      assert.ok(found.ran < SEEDS && found.INVALID_MODEL > 0, 'the flipped bits did no harm');
     });
 
     test('addresses that lead elsewhere', async () => {

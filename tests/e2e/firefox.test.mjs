@@ -1,0 +1,3 @@
+import { testOnePhoto } from './lib/one-photo.mjs';
+
+testOnePhoto('firefox', 'Firefox');
