@@ -16,7 +16,9 @@ pub fn decode(bytes: &[u8]) -> Result<ModelProto> {
     let complete = walk(bytes)?;
     let model = ModelProto::decode(bytes).map_err(|e| {
         if complete {
-            invalid(format!("the model is damaged: {e}"))
+            // The whole message names every field on the way, once for each level of nesting.
+            let reason = e.to_string();
+            invalid(format!("the model is damaged: {}", reason.rsplit(": ").next().unwrap_or_default()))
         } else {
             invalid(format!("the model ends too early, after {} bytes", bytes.len()))
                 .with_hint("the file or download is incomplete: fetch it again")

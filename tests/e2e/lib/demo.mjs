@@ -1,12 +1,11 @@
-// What the tests of the demo page share, whichever browser they drive: the right answers, the server and its log, and the
+// What the tests of the demo page share, whichever browser they drive: the right answers, the servers, and the
 // meter of how long the page stood still.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { join } from 'node:path';
-import { serve } from '../../../scripts/serve.mjs';
 import { CACHE, ROOT } from '../../../scripts/lib/paths.mjs';
+import { openSite } from './site.mjs';
 
 /** Loading takes a second or two; the rest is for a machine with other work to do. */
 export const PATIENCE = 120_000;
@@ -60,26 +59,11 @@ export const readFigures = () =>
 /**
  * Serves the demo, and beside it another origin that would answer whoever asks.
  *
- * @returns { url, origin, log, other: { url, log }, close() }; the logs hold the paths of the requests
+ * @returns what openSite does, and other: { url, log }
  */
 export async function serveDemo() {
-  const other = await listen();
-  const server = await serve({ port: 0 });
-  const log = [];
-  const note = ({ request }) => {
-    if (request.socket.localPort === server.port) log.push(`${request.method} ${request.url}`);
-  };
-  subscribe('http.server.request.start', note);
-  return {
-    url: server.url,
-    origin: new URL(server.url).origin,
-    log,
-    other,
-    async close() {
-      unsubscribe('http.server.request.start', note);
-      await Promise.all([server.close(), other.close()]);
-    },
-  };
+  const [site, other] = await Promise.all([openSite(), listen()]);
+  return { ...site, url: `${site.origin}/`, other, close: () => Promise.all([site.close(), other.close()]) };
 }
 
 async function listen() {
@@ -99,10 +83,13 @@ async function listen() {
   };
 }
 
-/** Only what the page says it asks for: its own files, read, with nothing in the address. */
+/** Only what the page says it asks for: its own files, and nothing is sent along. */
 export function assertOwnFilesOnly({ log, other }) {
   assert.ok(log.length > 0, 'the server saw no request at all');
-  for (const line of log) assert.match(line, /^GET \/(|(www|dist|models)\/[\w./-]*)$/);
+  for (const { method, path, body } of log) {
+    assert.match(`${method} ${path}`, /^GET \/((www|dist|models)\/[\w./-]*)?$/);
+    assert.equal(body, 0, `${path} was sent ${body} bytes`);
+  }
   assert.deepEqual(other.log, []);
 }
 

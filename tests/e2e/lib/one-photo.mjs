@@ -1,5 +1,5 @@
 // One photo through the demo page in a browser that WebDriver drives: the tests of firefox.test.mjs and webkit.test.mjs.
-/* global location, requestAnimationFrame */
+/* global location, requestAnimationFrame, window */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -37,12 +37,12 @@ function startMeter() {
   };
   tick();
   frame();
-  globalThis.meter = meter;
+  window.meter = meter;
 }
 
 function stopMeter() {
-  globalThis.meter.on = false;
-  return globalThis.meter;
+  window.meter.on = false;
+  return window.meter;
 }
 
 export function testOnePhoto(name, title) {
@@ -99,7 +99,7 @@ export function testOnePhoto(name, title) {
         const end = performance.now() + ms;
         while (performance.now() < end);
       }, 2 * LONGEST_GAP_MS);
-      await browser.waitFor(() => globalThis.meter.ticks > 5, { timeout: PATIENCE_MS });
+      await browser.waitFor(() => window.meter.ticks > 5, { timeout: PATIENCE_MS });
       const control = await browser.evaluate(stopMeter);
       assert.ok(control.gap >= 2 * LONGEST_GAP_MS, `a gap of ${2 * LONGEST_GAP_MS} ms was measured as ${control.gap}`);
 

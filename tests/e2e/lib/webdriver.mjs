@@ -80,12 +80,9 @@ class DriverProcess {
 
   async stop() {
     // The driver may be gone while the browser is not: it is the group that counts.
-    for (const [signal, seconds] of [['SIGTERM', 5], ['SIGKILL', 5]]) {
-      const end = performance.now() + seconds * 1000;
-      while (this.#signal(performance.now() === end ? 0 : signal) && performance.now() < end) {
-        await sleep(100);
-        if (!this.#signal(0)) break;
-      }
+    for (const [signal, attempts] of [['SIGTERM', 50], ['SIGKILL', 50]]) {
+      if (!this.#signal(signal)) break;
+      for (let k = 0; k < attempts && this.#signal(0); k++) await sleep(100);
     }
     process.off('exit', this.#killNow);
     await Promise.race([this.#exited, sleep(5000, undefined, { ref: false })]);
