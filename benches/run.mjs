@@ -155,7 +155,7 @@ await main(import.meta.url, async () => {
     const sizes = await task('Rehearsal', () => rehearse(browser, server, peers, models[0], options.isolated));
     const environment = await describeEnvironment(browser);
     const busyCores = watchProcessors();
-    const results = await task(`${models.length} models`, ({ note }) => measure(browser, server, peers, models, options, note), { log: 'bench' });
+    const results = await task(models.length === 1 ? models[0].title : `${models.length} models`, ({ note }) => measure(browser, server, peers, models, options, note), { log: 'bench' });
     environment.busyCores = busyCores();
     for (const [i, peer] of peers.entries()) await checkUnchanged(peer, sizes[i]);
     report = { environment, options: { ...options, models: options.models?.source }, sizes, models: models.map((model) => evaluate(model, peers, results[model.name], options)) };

@@ -10,7 +10,7 @@ function align(rows, textColumns) {
   return rows.map((row) => row.map((cell, i) => (i < textColumns ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join('  ').trimEnd());
 }
 
-const share = (value) => (value === 0 ? '0' : `${(100 * value).toPrecision(1)} %`);
+const share = (value) => (value === 0 ? '0' : `${Number((100 * value).toPrecision(2))} %`);
 
 function answersCells({ answers, right }) {
   const label = `${right.right}/${right.of}`;

@@ -1,22 +1,21 @@
 // The demo page in Chromium, as a visitor uses it.
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { chromium } from 'playwright-core';
 import { findBrowser, webdriverCapabilities } from '../../scripts/lib/browsers.mjs';
-import { ROOT } from '../../scripts/lib/paths.mjs';
 import { CONTENT_SECURITY_POLICY } from '../../scripts/serve.mjs';
 import { quiet } from './lib/site.mjs';
 import {
-  EFFICIENTNET, PATIENCE, SQUEEZENET, answerOf, assertAnswer, assertOwnFilesOnly, block, photoPath, readAnswers, readFigures, serveDemo,
+  EFFICIENTNET, PATIENCE, SQUEEZENET, answerOf, assertAnswer, assertOwnFilesOnly, photoPath, readAnswers, readFigures, serveDemo,
 } from './lib/demo.mjs';
 
 /** Both models are sure of it, and disagree: whoever mixes them up is found out. */
 const PHOTO = 'foolbox-14.png';
 const OTHER_PHOTO = 'foolbox-18.png';
-/** The camera shows this sample; JPEG and scaling change the scores, but not by much: it is a clear case. */
+/** The camera shows this sample; JPEG changes the scores, but not by much: it is a clear case. */
 const CAMERA = { file: 'coffee.jpg', photo: 'sample-coffee.png' };
 /** What browsers call a long task. */
 const LONG_TASK = 50;
@@ -25,6 +24,8 @@ const ATTEMPTS = 3;
 let site;
 let browser;
 let scratch;
+/** What the camera shows: a file that is there before the camera starts. */
+let video;
 let context;
 let page;
 /** Requests by the pages, their workers included, and what the console got as errors. */
@@ -68,8 +69,7 @@ before(async () => {
   const { binary } = await findBrowser('chromium');
   if (!binary) throw new Error('Chromium is missing: set CHROME_BIN, or run `npm run setup`');
   scratch = mkdtempSync(join(tmpdir(), 'tractlet-'));
-  const video = join(scratch, 'camera.mjpeg'); // one JPEG is a film of one frame
-  copyFileSync(join(ROOT, 'www', 'photos', CAMERA.file), video);
+  video = join(scratch, 'camera.mjpeg');
   const { args } = webdriverCapabilities('chromium', { binary })['goog:chromeOptions'];
   site = await serveDemo();
   browser = await chromium.launch({
@@ -138,13 +138,18 @@ describe('pictures', () => {
     await open();
     const { x, y, width, height } = await page.locator('#stage').boundingBox();
     const input = await context.newCDPSession(page);
-    const drag = (type) => input.send('Input.dispatchDragEvent', {
-      type, x: x + width / 2, y: y + height / 2, data: { items: [], files: [photoPath(PHOTO)], dragOperationsMask: 1 },
-    });
+    await input.send('Input.setInterceptDrags', { enabled: true });
+    const drag = async (type) => {
+      await input.send('Input.dispatchDragEvent', {
+        type, x: x + width / 2, y: y + height / 2, data: { items: [], files: [photoPath(PHOTO)], dragOperationsMask: 1 },
+      });
+      await page.waitForTimeout(100); // as slow as a hand: the page's answer to one event decides about the next
+    };
     assertAnswer(await answerTo(async () => {
       await drag('dragEnter');
       await drag('dragOver');
       await page.waitForSelector('#stage.drop-target');
+      await drag('dragOver');
       await drag('drop');
     }), EFFICIENTNET, PHOTO);
     assert.equal(await page.locator('#stage.drop-target').count(), 0);
@@ -166,6 +171,15 @@ describe('pictures', () => {
   test('the webcam, which is off afterwards', async () => {
     await context.grantPermissions(['camera'], { origin: site.origin });
     await open();
+    // One JPEG is a film of one frame. Written anew, because the fake camera knows but the simplest kind of JPEG.
+    const frame = await page.evaluate(async (file) => {
+      const bitmap = await createImageBitmap(await (await fetch(`photos/${file}`)).blob());
+      const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+      canvas.getContext('2d').drawImage(bitmap, 0, 0);
+      const blob = await canvas.convertToBlob({ type: 'image/jpeg', quality: 0.95 });
+      return [...new Uint8Array(await blob.arrayBuffer())];
+    }, CAMERA.file);
+    writeFileSync(video, Uint8Array.from(frame));
     await page.click('#camera-start');
     await page.waitForSelector('#camera-take:not([disabled])');
     await page.waitForFunction(() => document.querySelector('#video').videoWidth > 0 && document.querySelector('#video').readyState >= 2);
@@ -332,7 +346,14 @@ describe('the main thread', () => {
   test('a long task is noticed', async () => {
     await watch();
     await open();
-    await page.evaluate(block, 2 * LONG_TASK);
+    // In a task of its own: what a debugger runs is none.
+    await page.evaluate((milliseconds) => new Promise((resolve) => {
+      setTimeout(() => {
+        const end = performance.now() + milliseconds;
+        while (performance.now() < end);
+        resolve();
+      });
+    }), 2 * LONG_TASK);
     assert.ok(Math.max(...(await longTasks())) >= 2 * LONG_TASK - 1);
   });
 

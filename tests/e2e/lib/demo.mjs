@@ -1,5 +1,4 @@
-// What the tests of the demo page share, whichever browser they drive: the right answers, the servers, and the
-// meter of how long the page stood still.
+// What the tests of the demo page share: the right answers and the servers.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -92,34 +91,3 @@ export function assertOwnFilesOnly({ log, other }) {
   }
   assert.deepEqual(other.log, []);
 }
-
-/** Runs in the page: starts noting the longest time between two turns of the event loop. */
-export const startMeter = () => {
-  const channel = new MessageChannel();
-  const meter = { longest: 0, turns: 0, running: true };
-  let last = performance.now();
-  channel.port1.onmessage = () => {
-    const now = performance.now();
-    meter.longest = Math.max(meter.longest, now - last);
-    meter.turns += 1;
-    last = now;
-    // A timer, not the port itself: the event loop must have room for everything else.
-    if (meter.running) setTimeout(() => channel.port2.postMessage(0), 1);
-  };
-  channel.port2.postMessage(0);
-  globalThis.meter = meter;
-};
-
-/** Runs in the page: { longest, turns } since the last reading. */
-export const readMeter = () => {
-  const { longest, turns } = globalThis.meter;
-  globalThis.meter.longest = 0;
-  globalThis.meter.turns = 0;
-  return { longest, turns };
-};
-
-/** Runs in the page: holds it up, to see that a measurement notices. */
-export const block = (milliseconds) => {
-  const end = performance.now() + milliseconds;
-  while (performance.now() < end);
-};

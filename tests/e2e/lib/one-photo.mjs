@@ -105,20 +105,22 @@ export function testOnePhoto(name, title) {
 
       const gaps = [];
       for (let attempt = 0; attempt < ATTEMPTS && !(Math.min(...gaps) <= LONGEST_GAP_MS); attempt++) {
-        // Another model each time: the picture on the stage is classified with it.
-        const card = models.filter((file) => file !== first).concat(first)[attempt % models.length];
-        await browser.evaluate(startMeter);
-        await browser.evaluate((card) => {
-          const select = document.querySelector('#model');
-          select.value = [...select.options].find(({ value }) => value.endsWith(`/${card}`)).value;
-          select.dispatchEvent(new Event('change'));
-        }, card);
-        await settled('done');
-        const { gap, ticks, frames } = await browser.evaluate(stopMeter);
-        assert.ok(ticks > 10 && frames > 5, `only ${ticks} timers and ${frames} frames`);
-        gaps.push(gap);
-        t.diagnostic(`${card}: the longest gap was ${gap.toFixed(0)} ms`);
-        await checkAnswers(card);
+        // The picture on the stage is classified with the model that is chosen. The first one, which comes last here, is the
+        // one that takes longer to load and to run than the limit, so that doing it in the page's thread would be noticed.
+        for (const card of [...models.filter((file) => file !== first), first]) {
+          await browser.evaluate(startMeter);
+          await browser.evaluate((card) => {
+            const select = document.querySelector('#model');
+            select.value = [...select.options].find(({ value }) => value.endsWith(`/${card}`)).value;
+            select.dispatchEvent(new Event('change'));
+          }, card);
+          await settled('done');
+          const { gap, ticks, frames } = await browser.evaluate(stopMeter);
+          await checkAnswers(card);
+          if (card !== first) continue;
+          t.diagnostic(`the longest gap was ${gap.toFixed(0)} ms, with ${ticks} timers and ${frames} frames`);
+          gaps.push(ticks > 10 && frames > 2 ? gap : Infinity);
+        }
       }
       assert.ok(Math.min(...gaps) <= LONGEST_GAP_MS, `gaps of ${gaps.map(Math.round)} ms`);
     });
