@@ -7,8 +7,8 @@ mod common;
 use std::fs;
 use std::time::Instant;
 
-use common::{fixtures, json};
-use tractlet::compiler::{CompileOptions, ExternalData};
+use common::{external_data, fixtures, json};
+use tractlet::compiler::CompileOptions;
 use tractlet::engine::RunOptions;
 use tractlet::plan::Dim;
 use tractlet::{Error, ErrorCode, Tensor, local};
@@ -35,11 +35,7 @@ fn open_and_run(case: &Case) -> Result<(), Error> {
     let file = root.join(case.file.as_ref().expect("a file"));
     let folder = file.parent().expect("a folder");
     let model = fs::read(&file).expect("the model");
-    let external: Vec<ExternalData> = case
-        .external
-        .iter()
-        .map(|path| ExternalData { path: path.clone(), data: fs::read(folder.join(path)).expect("external data") })
-        .collect();
+    let external = external_data(folder, &case.external);
     let mut session = local::open(&model, &external, &CompileOptions::default())?;
     let inputs = session
         .info()

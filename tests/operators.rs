@@ -7,8 +7,8 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs;
 
-use common::{Tolerance, difference, fixtures, json, tensors};
-use tractlet::compiler::{CompileOptions, ExternalData};
+use common::{Tolerance, difference, external_data, fixtures, json, tensors};
+use tractlet::compiler::CompileOptions;
 use tractlet::engine::RunOptions;
 use tractlet::local;
 
@@ -25,11 +25,7 @@ struct Case {
 fn check(case: &Case) -> Result<(), String> {
     let folder = fixtures("operators").join(&case.group).join(&case.case);
     let model = fs::read(folder.join("model.onnx")).map_err(|e| e.to_string())?;
-    let external: Vec<ExternalData> = case
-        .external
-        .iter()
-        .map(|path| ExternalData { path: path.clone(), data: fs::read(folder.join(path)).expect("external data") })
-        .collect();
+    let external = external_data(&folder, &case.external);
     let options = CompileOptions::default();
     let mut session =
         local::open(&model, &external, &options).map_err(|e| format!("{e} {:?} {:?}", e.node, e.op_type))?;

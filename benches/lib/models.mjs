@@ -32,9 +32,12 @@ export function selectModels(pattern) {
   return nets.flatMap((net) => selected.filter((entry) => entry.net === net).sort((a, b) => rank(a) - rank(b)));
 }
 
+/** Where the reader of their inputs lies. */
+const READER_FOLDER = 'tests/js/lib';
+
 /** All folders that have to be served for some libraries. */
 export function foldersFor(peers) {
-  return [...new Set(['benches', ...MODEL_FOLDERS, ...peers.map(({ folder }) => folder)])];
+  return [...new Set(['benches', READER_FOLDER, ...MODEL_FOLDERS, ...peers.map(({ folder }) => folder)])];
 }
 
 /** The version in a package.json. */

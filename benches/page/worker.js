@@ -1,6 +1,6 @@
 // One library with one session. Every measured moment is in this file, and the same for all libraries.
 
-import { readTensor } from './tensor-proto.js';
+import { readTensor } from '/tests/js/lib/tensor-proto.mjs';
 
 let peer;
 let session;
@@ -14,7 +14,10 @@ async function fetchBytes(url) {
 
 /** Bytes are not kept: one session may have taken them away. */
 async function makeFeeds(url) {
-  const { data, dims } = readTensor(await fetchBytes(url));
+  const { type, data, dims } = readTensor(await fetchBytes(url));
+  if (type !== 'float32' || data.length !== dims.reduce((product, size) => product * size, 1)) {
+    throw new Error(`${url} holds no float32 tensor in raw form`);
+  }
   return session.makeInput(data, dims);
 }
 

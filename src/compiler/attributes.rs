@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 
 use super::limits::MAX_RANK;
-use super::onnx::{initializer_f32, initializer_i64, invalid, node_label};
+use super::onnx::{attribute, bad_node, initializer_f32, initializer_i64, resolve_axis};
 use super::registry::RESIZE_10;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Checks every node of a graph and its subgraphs.
 pub fn check(graph: &GraphProto) -> Result<()> {
@@ -17,10 +17,7 @@ pub fn check(graph: &GraphProto) -> Result<()> {
     for node in &graph.node {
         let rank = node.input.first().and_then(|x| ranks.get(x.as_str())).copied();
         let view = View { node, constants: &constants, rank };
-        view.check().map_err(|message| -> Error {
-            invalid(format!("{} of \"{}\": {message}", node.op_type, node_label(node)))
-                .at_node(node_label(node), &*node.op_type)
-        })?;
+        view.check().map_err(|problem| bad_node(node, &problem))?;
         for inner in node.attribute.iter().filter_map(|a| a.g.as_ref()) {
             check(inner)?;
         }
@@ -94,11 +91,11 @@ type Check = std::result::Result<(), String>;
 
 impl View<'_> {
     fn ints(&self, name: &str) -> Option<&[i64]> {
-        self.node.attribute.iter().find(|a| a.name == name).map(|a| &*a.ints)
+        attribute(self.node, name).map(|a| &*a.ints)
     }
 
     fn int(&self, name: &str) -> Option<i64> {
-        self.node.attribute.iter().find(|a| a.name == name).map(|a| a.i)
+        attribute(self.node, name).map(|a| a.i)
     }
 
     fn constant(&self, position: usize) -> Option<&TensorProto> {
@@ -111,21 +108,20 @@ impl View<'_> {
 
     fn check(&self) -> Check {
         // Where memory has 32 bits, larger numbers would lose their upper half on the way to a size.
-        for attribute in &self.node.attribute {
-            let values = attribute.ints.iter().chain([&attribute.i]);
-            let largest = match attribute.name.as_str() {
+        for given in &self.node.attribute {
+            let values = given.ints.iter().chain([&given.i]);
+            let largest = match given.name.as_str() {
                 "axis" | "axes" | "perm" | "batch_dims" => MAX_RANK as u64,
                 "kernel_shape" | "strides" | "dilations" | "pads" | "group" | "blocksize" | "output_shape"
                 | "output_padding" | "split" | "num_outputs" => i32::MAX as u64,
                 _ => continue,
             };
             if let Some(value) = values.into_iter().find(|v| v.unsigned_abs() > largest) {
-                return Err(format!("{} {value} is out of range", attribute.name));
+                return Err(format!("{} {value} is out of range", given.name));
             }
         }
         match self.node.op_type.as_str() {
-            "Conv" | "ConvTranspose" => self.window(self.constant(1)),
-            "ConvInteger" => self.window(self.constant(1)),
+            "Conv" | "ConvTranspose" | "ConvInteger" => self.window(self.constant(1)),
             "QLinearConv" => self.window(self.constant(3)),
             "MaxPool" | "AveragePool" | "LpPool" | "com.microsoft.QLinearAveragePool" => {
                 if self.ints("kernel_shape").is_none_or(<[i64]>::is_empty) {
@@ -272,10 +268,9 @@ impl View<'_> {
     fn gather(&self) -> Check {
         let (Some(data), Some(indices)) = (self.constant(0), self.constant_ints(1)) else { return Ok(()) };
         let axis = self.int("axis").unwrap_or(0);
-        let rank = data.dims.len() as i64;
-        let own = if axis < 0 { axis + rank } else { axis };
-        let size = usize::try_from(own).ok().and_then(|a| data.dims.get(a));
-        let size = *size.ok_or_else(|| format!("axis {axis} is out of range for rank {rank}"))?;
+        let rank = data.dims.len();
+        let own = resolve_axis(axis, rank).ok_or_else(|| format!("axis {axis} is out of range for rank {rank}"))?;
+        let size = data.dims[own];
         match indices.iter().find(|&&i| i < -size || i >= size) {
             Some(index) => Err(format!("index {index} is out of range for {size} elements")),
             None => Ok(()),

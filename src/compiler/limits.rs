@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use tract_onnx::pb::{GraphProto, TensorProto, tensor_shape_proto::dimension};
 
-use super::onnx::{initializer_f32, initializer_i64, node_label};
+use super::onnx::{attribute, initializer_f32, initializer_i64, node_label};
 use crate::error::{Error, ErrorCode, Result};
 
 /// No tensor may need more bytes than a 32-bit memory has.
@@ -42,17 +42,17 @@ pub fn check(graph: &GraphProto) -> Result<()> {
     for node in &graph.node {
         let constant = |position: usize| constants.get(node.input.get(position)?.as_str()).copied();
         let ints = |position: usize| constant(position).and_then(initializer_i64);
-        let attribute = |name: &str| node.attribute.iter().find(|a| a.name == name).map(|a| a.ints.clone());
+        let listed = |name: &str| attribute(node, name).map(|a| a.ints.clone());
         let product = |values: Option<Vec<i64>>| values.map(|v| v.iter().fold(1f64, |n, &d| n * (d.max(1) as f64)));
         let elements = match node.op_type.as_str() {
             "ConstantOfShape" => product(ints(0)),
             "Expand" | "Tile" | "Reshape" => product(ints(1)),
             "OneHot" => product(ints(1)).map(|depth| depth * declared(graph, node.input.first())),
-            "Pad" => ints(1).or_else(|| attribute("pads")).map(|v| v.iter().map(|&p| p.max(0) as f64).sum()),
+            "Pad" => ints(1).or_else(|| listed("pads")).map(|v| v.iter().map(|&p| p.max(0) as f64).sum()),
             "Conv" | "QLinearConv" | "ConvInteger" | "MaxPool" | "AveragePool" | "LpPool" | "ConvTranspose" => {
                 ["pads", "kernel_shape", "dilations", "output_shape"]
                     .into_iter()
-                    .filter_map(attribute)
+                    .filter_map(listed)
                     .map(|v| v.iter().map(|&p| p.max(0) as f64).sum::<f64>())
                     .reduce(f64::max)
             }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tract_onnx::pb::{GraphProto, NodeProto};
 use tract_onnx::tract_hir::internal::*;
 
-use super::onnx::{invalid, node_label};
+use super::onnx::{attribute, bad_node};
 use crate::error::Result;
 
 /// Checks the nodes of a graph whose values have been inferred.
@@ -28,19 +28,18 @@ pub fn check(graph: &GraphProto, model: &InferenceModel, outlets: &HashMap<Strin
             _ => None,
         };
         if let Some(problem) = problem {
-            return Err(invalid(format!("{} of \"{}\": {problem}", node.op_type, node_label(node)))
-                .at_node(node_label(node), &*node.op_type));
+            return Err(bad_node(node, &problem));
         }
     }
     Ok(())
 }
 
 fn ints<'a>(node: &'a NodeProto, name: &str) -> Option<&'a [i64]> {
-    node.attribute.iter().find(|a| a.name == name).map(|a| &*a.ints).filter(|v| !v.is_empty())
+    attribute(node, name).map(|a| &*a.ints).filter(|v| !v.is_empty())
 }
 
 fn axis(node: &NodeProto, rank: usize) -> Option<String> {
-    let axis = node.attribute.iter().find(|a| a.name == "axis")?.i;
+    let axis = attribute(node, "axis")?.i;
     let rank = rank as i64;
     // Before opset 13 the axis may stand behind the last dimension.
     (axis < -rank || axis > rank || axis == rank && rank > 0 && axis != 1)
@@ -53,7 +52,7 @@ fn window(node: &NodeProto, x: &[usize], kernel: &[usize]) -> Option<String> {
     if spatial.len() != kernel.len() {
         return Some(format!("a kernel of {} dimensions over an input of shape {x:?}", kernel.len()));
     }
-    let padded_automatically = node.attribute.iter().any(|a| a.name == "auto_pad" && a.s.starts_with(b"SAME"));
+    let padded_automatically = attribute(node, "auto_pad").is_some_and(|a| a.s.starts_with(b"SAME"));
     if padded_automatically {
         return None;
     }

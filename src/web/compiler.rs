@@ -1,9 +1,9 @@
 //! The compiler's exports.
 
-use js_sys::{Array, Object, Reflect, Uint8Array};
+use js_sys::{Array, Object, Uint8Array};
 use wasm_bindgen::prelude::*;
 
-use super::tensors::{dims_from_js, tensor_from_js, tensor_to_js};
+use super::tensors::{dims_from_js, field, tensor_from_js, tensor_to_js};
 use super::thrown;
 use crate::compiler::{CompileOptions, CompiledModel as Model, ExternalData};
 use crate::error::{Error, ErrorCode, Result};
@@ -53,14 +53,13 @@ fn bad_option(message: &str) -> Error {
 }
 
 fn external_file(value: &JsValue) -> Result<ExternalData> {
-    let field = |name: &str| Reflect::get(value, &name.into()).unwrap_or(JsValue::UNDEFINED);
     let bad = || bad_option("externalData must be a list of { path, data }");
-    let data: Uint8Array = field("data").dyn_into().map_err(|_| bad())?;
-    Ok(ExternalData { path: field("path").as_string().ok_or_else(bad)?, data: data.to_vec() })
+    let data: Uint8Array = field(value, "data").dyn_into().map_err(|_| bad())?;
+    Ok(ExternalData { path: field(value, "path").as_string().ok_or_else(bad)?, data: data.to_vec() })
 }
 
 fn compile_options(value: &JsValue) -> Result<CompileOptions> {
-    let overrides = Reflect::get(value, &"freeDimensionOverrides".into()).unwrap_or(JsValue::UNDEFINED);
+    let overrides = field(value, "freeDimensionOverrides");
     let mut options = CompileOptions::default();
     if let Some(overrides) = overrides.dyn_ref::<Object>() {
         for entry in Object::entries(overrides).iter() {

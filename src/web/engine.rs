@@ -3,11 +3,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use js_sys::{Array, Reflect, Uint8Array};
-use serde::de::DeserializeOwned;
+use js_sys::{Array, Uint8Array};
 use wasm_bindgen::prelude::*;
 
-use super::tensors::{tensor_from_js, tensor_to_js};
+use super::tensors::{dims_to_js, field, tensor_from_js, tensor_to_js};
 use super::{thrown, to_js};
 use crate::engine::{Host, RunOptions, Session};
 use crate::error::{Error, ErrorCode, Result};
@@ -44,8 +43,7 @@ impl Compiler {
 
 impl Host for Compiler {
     fn specialize(&mut self, shapes: &[Vec<usize>]) -> Result<Vec<u8>> {
-        let shapes: Array =
-            shapes.iter().map(|s| s.iter().map(|&d| JsValue::from_f64(d as f64)).collect::<Array>()).collect();
+        let shapes: Array = shapes.iter().map(|s| dims_to_js(s)).collect();
         Ok(self.host.specialize(&shapes).map_err(|cause| self.failed(cause))?.to_vec())
     }
 
@@ -91,7 +89,7 @@ impl EngineSession {
         outputs: Option<Vec<String>>,
         options: &JsValue,
     ) -> std::result::Result<Array, JsValue> {
-        let allow_nan = Reflect::get(options, &"allowNaN".into()).is_ok_and(|v| v.is_truthy());
+        let allow_nan = field(options, "allowNaN").is_truthy();
         let inputs = inputs.iter().map(|i| tensor_from_js(&i)).collect::<Result<Vec<_>>>().map_err(thrown)?;
         match self.session.run(&inputs, outputs.as_deref(), RunOptions { allow_nan }) {
             Ok(outputs) => Ok(outputs.iter().map(|(name, tensor)| tensor_to_js(name, tensor)).collect()),
@@ -106,11 +104,6 @@ pub fn version() -> String {
     env!("CARGO_PKG_VERSION").to_owned()
 }
 
-fn settings<T: DeserializeOwned>(value: JsValue, what: &str) -> std::result::Result<T, JsValue> {
-    serde_wasm_bindgen::from_value(value)
-        .map_err(|e| thrown(Error::new(ErrorCode::InvalidOption, format!("the {what} settings are not usable: {e}"))))
-}
-
 /// RGBA pixels to the input tensor of a model.
 #[wasm_bindgen]
 pub fn preprocess(rgba: &[u8], width: u32, height: u32, spec: JsValue) -> std::result::Result<JsValue, JsValue> {
@@ -122,7 +115,9 @@ pub fn preprocess(rgba: &[u8], width: u32, height: u32, spec: JsValue) -> std::r
 /// Scores to the best classes of every row.
 #[wasm_bindgen]
 pub fn classify(scores: &JsValue, spec: JsValue) -> std::result::Result<JsValue, JsValue> {
-    let spec: ClassifySpec = settings(spec, "classification")?;
+    let spec: ClassifySpec = serde_wasm_bindgen::from_value(spec).map_err(|e| {
+        thrown(Error::new(ErrorCode::InvalidOption, format!("the classification settings are not usable: {e}")))
+    })?;
     let (_, scores) = tensor_from_js(scores).map_err(thrown)?;
     Ok(to_js(&classify_scores(&scores, &spec).map_err(thrown)?))
 }

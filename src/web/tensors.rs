@@ -6,7 +6,8 @@ use wasm_bindgen::prelude::*;
 use crate::error::{Error, ErrorCode, Result};
 use crate::tensor::{DataType, Tensor};
 
-fn field(object: &JsValue, name: &str) -> JsValue {
+/// A field, or `undefined`.
+pub fn field(object: &JsValue, name: &str) -> JsValue {
     Reflect::get(object, &name.into()).unwrap_or(JsValue::UNDEFINED)
 }
 
@@ -21,6 +22,11 @@ pub fn dims_from_js(value: &JsValue) -> Result<Vec<usize>> {
             if size >= 0.0 && size.fract() == 0.0 && size < 4294967296.0 { Ok(size as usize) } else { Err(bad()) }
         })
         .collect()
+}
+
+/// A shape as JavaScript has it.
+pub fn dims_to_js(shape: &[usize]) -> Array {
+    shape.iter().map(|&d| JsValue::from_f64(d as f64)).collect()
 }
 
 /// Name and tensor of an object.
@@ -58,14 +64,16 @@ pub fn tensor_from_js(value: &JsValue) -> Result<(String, Tensor)> {
 /// An object of its own memory.
 pub fn tensor_to_js(name: &str, tensor: &Tensor) -> JsValue {
     let object = Object::new();
-    let dims: Array = tensor.shape().iter().map(|&d| JsValue::from_f64(d as f64)).collect();
     let data = match tensor.strings() {
         Some(strings) => strings.iter().map(|s| JsValue::from(JsString::from(s.as_str()))).collect::<Array>().into(),
         None => JsValue::from(Uint8Array::from(tensor.bytes())),
     };
-    for (key, value) in
-        [("name", name.into()), ("type", tensor.data_type().name().into()), ("dims", dims.into()), ("data", data)]
-    {
+    for (key, value) in [
+        ("name", name.into()),
+        ("type", tensor.data_type().name().into()),
+        ("dims", dims_to_js(tensor.shape()).into()),
+        ("data", data),
+    ] {
         // Setting a field of a fresh plain object cannot fail.
         let _ = Reflect::set(&object, &key.into(), &value);
     }

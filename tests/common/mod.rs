@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 use tract_onnx::pb::TensorProto;
+use tractlet::compiler::ExternalData;
 use tractlet::{DataType, Tensor};
 
 /// A folder of fixtures.
@@ -24,6 +25,12 @@ pub fn fixtures(name: &str) -> PathBuf {
 pub fn json<T: serde::de::DeserializeOwned>(path: &Path) -> T {
     let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// The files beside a model that it refers to.
+pub fn external_data(folder: &Path, paths: &[String]) -> Vec<ExternalData> {
+    let read = |path: &String| fs::read(folder.join(path)).expect("external data");
+    paths.iter().map(|path| ExternalData { path: path.clone(), data: read(path) }).collect()
 }
 
 /// A serialised TensorProto with its name.

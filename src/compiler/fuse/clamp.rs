@@ -2,6 +2,8 @@
 
 use tract_onnx::pb::{AttributeProto, NodeProto, attribute_proto};
 
+use crate::compiler::onnx::attribute;
+
 /// Bounds in real numbers, from a `Relu` or `Clip` between an operator and its `QuantizeLinear`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Clamp {
@@ -17,7 +19,7 @@ const HIGH: &str = "tractlet_high";
 impl Clamp {
     /// The bounds that [`Self::attributes`] wrote.
     pub fn of(node: &NodeProto) -> Self {
-        let bound = |name| node.attribute.iter().find(|a| a.name == name).map(|a| a.f);
+        let bound = |name| attribute(node, name).map(|a| a.f);
         Self { low: bound(LOW), high: bound(HIGH) }
     }
 

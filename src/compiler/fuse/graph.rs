@@ -6,15 +6,15 @@ use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, type_proto};
 
 use super::Clamp;
-use crate::compiler::onnx::{initializer_f32, initializer_i32};
+use crate::compiler::onnx::{attribute, initializer_f32, initializer_i32};
 use crate::tensor::DataType;
 
 /// The graph while groups are being replaced.
 pub struct Graph {
     nodes: Vec<NodeProto>,
     initializers: HashMap<String, TensorProto>,
-    /// New initializers, in the order they were made.
-    added: Vec<TensorProto>,
+    /// How many initializers were added, for unique names.
+    added: usize,
     input_types: HashMap<String, DataType>,
     producer: HashMap<String, usize>,
     /// How many nodes, subgraphs and graph outputs read a value.
@@ -91,7 +91,7 @@ impl Graph {
         let mut graph = Self {
             nodes,
             initializers,
-            added: Vec::new(),
+            added: 0,
             input_types,
             producer: HashMap::new(),
             uses: HashMap::new(),
@@ -179,7 +179,7 @@ impl Graph {
             Some(_) => return None,
             None => {
                 let dims: Vec<i64> = if scales.len() == 1 { vec![] } else { vec![scales.len() as i64] };
-                let name = format!("tractlet.zero_point.{}", self.added.len());
+                let name = format!("tractlet.zero_point.{}", self.added);
                 self.add(TensorProto {
                     raw_data: vec![0; scales.len() * data_type.size()],
                     data_type: data_type as i32,
@@ -195,13 +195,13 @@ impl Graph {
 
     /// Adds an initializer.
     pub fn add(&mut self, tensor: TensorProto) {
-        self.initializers.insert(tensor.name.clone(), tensor.clone());
-        self.added.push(tensor);
+        self.initializers.insert(tensor.name.clone(), tensor);
+        self.added += 1;
     }
 
     /// How many initializers were added, for unique names.
     pub fn added(&self) -> usize {
-        self.added.len()
+        self.added
     }
 
     /// The value, if it is dequantized with constant parameters.
@@ -217,7 +217,7 @@ impl Graph {
             None => self.type_of(&quanta)?,
         };
         let (zero_point, scales) = self.parameters(&node, data_type)?;
-        let axis = node.attribute.iter().find(|a| a.name == "axis").map_or(1, |a| a.i);
+        let axis = attribute(&node, "axis").map_or(1, |a| a.i);
         Some(Dequantized { quanta, data_type, scale: node.input[1].clone(), zero_point, scales, axis })
     }
 
@@ -267,10 +267,9 @@ impl Graph {
         match node.op_type.as_str() {
             "Relu" => Some(Clamp { low: Some(0.0), high: None }),
             "Clip" => {
-                let attribute = |name| node.attribute.iter().find(|a| a.name == name).map(|a| a.f);
                 let bound = |position: usize, name| match node.input.get(position).filter(|n| !n.is_empty()) {
                     Some(input) => self.constant_f32(input).filter(|v| v.len() == 1).map(|v| Some(v[0])),
-                    None => Some(attribute(name)),
+                    None => Some(attribute(node, name).map(|a| a.f)),
                 };
                 let clamp = Clamp { low: bound(1, "min")?, high: bound(2, "max")? };
                 // Where the bounds cross, Clip gives the upper one; leave such graphs to the operator itself.

@@ -4,7 +4,7 @@ use tract_onnx::pb::NodeProto;
 
 use super::CONV;
 use super::graph::{Dequantized, Fused, Graph};
-use crate::compiler::onnx::raw_tensor;
+use crate::compiler::onnx::{attribute, raw_tensor};
 use crate::compiler::quantized::matmul::{INTEGER_TO_FLOAT, Q_GEMM};
 use crate::tensor::DataType;
 
@@ -81,12 +81,11 @@ pub fn matmul(graph: &mut Graph, index: usize) -> Option<Fused> {
 /// `Gemm` becomes `QGemm`, with a quantized or a float result.
 pub fn gemm(graph: &mut Graph, index: usize) -> Option<Fused> {
     let node = graph.node(index).clone();
-    let attribute = |name: &str| node.attribute.iter().find(|a| a.name == name);
-    let transposed = |name| attribute(name).is_some_and(|a| a.i != 0);
-    if attribute("beta").is_some_and(|a| a.f != 1.0) {
+    let transposed = |name| attribute(&node, name).is_some_and(|a| a.i != 0);
+    if attribute(&node, "beta").is_some_and(|a| a.f != 1.0) {
         return None;
     }
-    let alpha = attribute("alpha").map_or(1.0, |a| a.f);
+    let alpha = attribute(&node, "alpha").map_or(1.0, |a| a.f);
     let a = activation(graph, &node, 0)?;
     let b = graph.dequantized(node.input.get(1)?)?;
     let columns = if transposed("transB") { [0, -2] } else { [1, -1] };

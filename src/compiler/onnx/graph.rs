@@ -3,10 +3,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tract_onnx::pb::{GraphProto, NodeProto};
+use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto};
 
 use super::invalid;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Nesting of subgraphs beyond which a model is taken for hostile.
 const MAX_DEPTH: usize = 32;
@@ -19,6 +19,23 @@ pub fn check(graph: &mut GraphProto) -> Result<()> {
 /// How an error names a node.
 pub fn node_label(node: &NodeProto) -> String {
     if node.name.is_empty() { node.output.first().cloned().unwrap_or_default() } else { node.name.clone() }
+}
+
+/// The attribute of that name.
+pub fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
+    node.attribute.iter().find(|a| a.name == name)
+}
+
+/// A node that makes no sense.
+pub fn bad_node(node: &NodeProto, problem: &str) -> Error {
+    let label = node_label(node);
+    invalid(format!("{} of \"{label}\": {problem}", node.op_type)).at_node(label, &node.op_type)
+}
+
+/// The dimension that an axis means, which counts from the end when negative.
+pub fn resolve_axis(axis: i64, rank: usize) -> Option<usize> {
+    let own = if axis < 0 { axis.checked_add_unsigned(rank as u64)? } else { axis };
+    usize::try_from(own).ok().filter(|&d| d < rank)
 }
 
 fn check_scope(graph: &mut GraphProto, outer: &HashSet<String>, depth: usize) -> Result<()> {

@@ -8,7 +8,7 @@ use tract_onnx::tract_hir::internal::*;
 
 use super::auto_pad::AutoPad;
 use super::inputs::{Inputs, with_quantum};
-use super::{Built, Quantized, build, concrete_all, required};
+use super::{Built, Quantized, build, concrete_all, quantum, required};
 use crate::compiler::fuse::Clamp;
 use crate::kernels::conv::{Geometry, Scratch, Weights, convolve};
 use crate::kernels::quantize::{Params, Quantum, quantize, requantize};
@@ -127,14 +127,6 @@ impl Attributes {
     }
 }
 
-fn quantum_types(inputs: &[Option<DatumType>], positions: &[usize]) -> TractResult<()> {
-    for &p in positions {
-        let t = *required(inputs, p, "operand")?;
-        ensure!(matches!(t, DatumType::U8 | DatumType::I8), "expected uint8 or int8, got {t:?}");
-    }
-    Ok(())
-}
-
 // Positions of QLinearConv's inputs.
 const X: usize = 0;
 const X_SCALE: usize = 1;
@@ -155,7 +147,8 @@ struct QLinearConv {
 
 impl Quantized for QLinearConv {
     fn output_types(&self, inputs: &[Option<DatumType>]) -> TractResult<TVec<DatumType>> {
-        quantum_types(inputs, &[X, W])?;
+        quantum(inputs, X)?;
+        quantum(inputs, W)?;
         let output = inputs.get(Y_ZERO_POINT).copied().flatten().unwrap_or(DatumType::U8);
         ensure!(matches!(output, DatumType::U8 | DatumType::I8), "expected uint8 or int8, got {output:?}");
         Ok(tvec![output])
@@ -255,7 +248,8 @@ struct ConvInteger {
 
 impl Quantized for ConvInteger {
     fn output_types(&self, inputs: &[Option<DatumType>]) -> TractResult<TVec<DatumType>> {
-        quantum_types(inputs, &[0, 1])?;
+        quantum(inputs, 0)?;
+        quantum(inputs, 1)?;
         Ok(tvec![DatumType::I32])
     }
 

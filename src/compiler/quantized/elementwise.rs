@@ -6,7 +6,7 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
 use super::inputs::{Inputs, with_quantum};
-use super::{Built, Quantized, attribute, broadcast_dims, build, multi_broadcast, required};
+use super::{Built, Quantized, attribute, broadcast_dims, build, multi_broadcast, quantum, required};
 use crate::compiler::fuse::Clamp;
 use crate::kernels::elementwise::{Operand, add, look_up, mul};
 use crate::kernels::quantize::{Quantum, lookup_table};
@@ -26,12 +26,6 @@ pub const MUL: &str = "com.microsoft.QLinearMul";
 
 fn leaky_relu(_: &ParsingContext, node: &NodeProto) -> Built {
     build(node, Unary::LeakyRelu { alpha: attribute(node, "alpha", 0.01)? })
-}
-
-fn quantum(inputs: &[Option<DatumType>], position: usize) -> TractResult<DatumType> {
-    let t = *required(inputs, position, "operand")?;
-    ensure!(matches!(t, DatumType::U8 | DatumType::I8), "expected uint8 or int8, got {t:?}");
-    Ok(t)
 }
 
 fn equal_quanta(inputs: &[Option<DatumType>], positions: &[usize]) -> TractResult<DatumType> {

@@ -5,7 +5,7 @@ use tract_onnx::pb::{NodeProto, tensor_proto};
 use tract_onnx::tract_hir::internal::*;
 
 use super::inputs::Inputs;
-use super::{Built, Quantized, attribute, build, required};
+use super::{Built, Quantized, attribute, build, dimension, required};
 use crate::kernels::quantize::round_to_i32;
 
 pub fn register(register: &mut OnnxOpRegister) {
@@ -76,10 +76,7 @@ impl Layout {
         if parameters == 1 {
             return Ok(Self { inner: shape.iter().product::<usize>().max(1) });
         }
-        let rank = shape.len() as i64;
-        let axis = if axis < 0 { axis + rank } else { axis };
-        ensure!((0..rank).contains(&axis), "the quantization axis {axis} is out of range for rank {rank}");
-        let axis = axis as usize;
+        let axis = dimension(axis, shape.len()).context("quantization")?;
         ensure!(
             shape[axis] == parameters,
             "{parameters} scales or zero points for a dimension of {} (axis {axis} of {shape:?})",

@@ -5,7 +5,7 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
 use super::inputs::{Inputs, with_quantum};
-use super::{Built, Quantized, build, required};
+use super::{Built, Quantized, build, dimension, required};
 use crate::kernels::elementwise::look_up;
 use crate::kernels::quantize::lookup_table;
 
@@ -29,14 +29,6 @@ struct Concat {
     count: usize,
 }
 
-impl Concat {
-    fn axis(&self, rank: usize) -> TractResult<usize> {
-        let axis = if self.axis < 0 { self.axis + rank as i64 } else { self.axis };
-        ensure!((0..rank as i64).contains(&axis), "the axis {} is out of range for rank {rank}", self.axis);
-        Ok(axis as usize)
-    }
-}
-
 impl Quantized for Concat {
     fn output_types(&self, inputs: &[Option<DatumType>]) -> TractResult<TVec<DatumType>> {
         let first = *required(inputs, 2, "tensor")?;
@@ -49,7 +41,7 @@ impl Quantized for Concat {
 
     fn output_shapes(&self, inputs: &[Option<ShapeFact>]) -> TractResult<TVec<TVec<TDim>>> {
         let mut shape = required(inputs, 2, "tensor")?.to_tvec();
-        let axis = self.axis(shape.len())?;
+        let axis = dimension(self.axis, shape.len())?;
         for i in 1..self.count {
             let part = required(inputs, 2 + 3 * i, "tensor")?;
             ensure!(
@@ -64,7 +56,7 @@ impl Quantized for Concat {
     fn eval(&self, inputs: &Inputs) -> TractResult<TVec<Tensor>> {
         let to = inputs.params(0, 1)?;
         let first = inputs.tensor(2)?;
-        let axis = self.axis(first.rank())?;
+        let axis = dimension(self.axis, first.rank())?;
         let y = with_quantum!(first.datum_type(), Q => {
             let parts = (0..self.count)
                 .map(|i| {

@@ -22,6 +22,7 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::broadcast::multi_broadcast;
 use tract_onnx::tract_hir::internal::*;
 
+use super::onnx::resolve_axis;
 pub use inputs::Inputs;
 
 /// What an operator computes. Inputs are addressed by their position in the ONNX operator; absent ones are `None`.
@@ -176,6 +177,18 @@ fn concrete_all<'a>(dims: impl IntoIterator<Item = &'a TDim>) -> TractResult<Vec
 /// The shape at a position that must be there.
 fn required<'a, T>(inputs: &'a [Option<T>], position: usize, what: &str) -> TractResult<&'a T> {
     inputs.get(position).and_then(Option::as_ref).with_context(|| format!("the input {what} is missing"))
+}
+
+/// The type at a position, which must be that of 8-bit quanta.
+fn quantum(inputs: &[Option<DatumType>], position: usize) -> TractResult<DatumType> {
+    let t = *required(inputs, position, "operand")?;
+    ensure!(matches!(t, DatumType::U8 | DatumType::I8), "expected uint8 or int8, got {t:?}");
+    Ok(t)
+}
+
+/// The dimension that an axis means.
+fn dimension(axis: i64, rank: usize) -> TractResult<usize> {
+    resolve_axis(axis, rank).with_context(|| format!("the axis {axis} is out of range for rank {rank}"))
 }
 
 /// NumPy's broadcast of shapes.

@@ -7,7 +7,7 @@ use tract_onnx::tract_hir::internal::*;
 
 use super::auto_pad::AutoPad;
 use super::inputs::{Inputs, with_quantum};
-use super::{Built, Quantized, attribute, build, concrete, required};
+use super::{Built, Quantized, attribute, build, concrete, dimension, quantum, required};
 use crate::kernels::average_pool::{average, mean};
 use crate::kernels::softmax::softmax;
 
@@ -19,12 +19,6 @@ pub fn register(register: &mut OnnxOpRegister) {
 }
 
 // All take: data, scale, zero point, scale and zero point of the result.
-
-fn quantum_type(inputs: &[Option<DatumType>]) -> TractResult<TVec<DatumType>> {
-    let t = *required(inputs, 0, "X")?;
-    ensure!(matches!(t, DatumType::U8 | DatumType::I8), "expected uint8 or int8, got {t:?}");
-    Ok(tvec![t])
-}
 
 fn average_pool(_: &ParsingContext, node: &NodeProto) -> Built {
     build(
@@ -98,7 +92,7 @@ impl AveragePool {
 
 impl Quantized for AveragePool {
     fn output_types(&self, inputs: &[Option<DatumType>]) -> TractResult<TVec<DatumType>> {
-        quantum_type(inputs)
+        Ok(tvec![quantum(inputs, 0)?])
     }
 
     fn output_shapes(&self, inputs: &[Option<ShapeFact>]) -> TractResult<TVec<TVec<TDim>>> {
@@ -191,11 +185,7 @@ impl Mean {
             Axes::Listed(axes) => {
                 let mut reduced = vec![false; rank];
                 for &axis in axes {
-                    let own = if axis < 0 { axis + rank as i64 } else { axis };
-                    *usize::try_from(own)
-                        .ok()
-                        .and_then(|d| reduced.get_mut(d))
-                        .with_context(|| format!("the axis {axis} is out of range for rank {rank}"))? = true;
+                    reduced[dimension(axis, rank)?] = true;
                 }
                 if axes.is_empty() {
                     reduced.fill(true);
@@ -208,7 +198,7 @@ impl Mean {
 
 impl Quantized for Mean {
     fn output_types(&self, inputs: &[Option<DatumType>]) -> TractResult<TVec<DatumType>> {
-        quantum_type(inputs)
+        Ok(tvec![quantum(inputs, 0)?])
     }
 
     fn output_shapes(&self, inputs: &[Option<ShapeFact>]) -> TractResult<TVec<TVec<TDim>>> {
@@ -275,7 +265,7 @@ struct Softmax {
 
 impl Quantized for Softmax {
     fn output_types(&self, inputs: &[Option<DatumType>]) -> TractResult<TVec<DatumType>> {
-        quantum_type(inputs)
+        Ok(tvec![quantum(inputs, 0)?])
     }
 
     fn output_shapes(&self, inputs: &[Option<ShapeFact>]) -> TractResult<TVec<TVec<TDim>>> {
@@ -285,10 +275,7 @@ impl Quantized for Softmax {
     fn eval(&self, inputs: &Inputs) -> TractResult<TVec<Tensor>> {
         let x = inputs.tensor(0)?;
         let (from, to) = (inputs.params(1, 2)?, inputs.params(3, 4)?);
-        let rank = x.rank() as i64;
-        let axis = if self.axis < 0 { self.axis + rank } else { self.axis };
-        ensure!((0..rank).contains(&axis), "the axis {} is out of range for rank {rank}", self.axis);
-        let axis = axis as usize;
+        let axis = dimension(self.axis, x.rank())?;
         let (outer, count, inner): (usize, usize, usize) = if self.coerced {
             (x.shape()[..axis].iter().product(), x.shape()[axis..].iter().product(), 1)
         } else {
