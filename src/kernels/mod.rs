@@ -1,12 +1,9 @@
-//! Quantized arithmetic on plain slices.
+//! Arithmetic on plain slices: what the engine's steps compute.
 //!
 //! Kernels know shapes, scales and zero points, never plans, graphs or JavaScript. What each computes, in integers, is
-//! written down in `docs/numerics.md`; the functions here are that definition in code.
+//! written down in `docs/numerics.md`.
 
-pub mod average_pool;
-pub mod conv;
-pub mod elementwise;
-pub mod gemm;
-pub mod matmul;
 pub mod quantize;
-pub mod softmax;
+mod types;
+
+pub use types::*;

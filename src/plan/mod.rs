@@ -5,41 +5,60 @@
 //! binary form, versioned and validated on read.
 
 mod binary;
+mod check;
 mod info;
+mod step;
 
-pub use binary::{MAGIC, VERSION};
+pub use binary::{MAGIC, Source, VERSION};
 pub use info::{Dim, ModelInfo, OperatorSet, ValueInfo, display_shape};
+
+pub use step::*;
+
+use serde::{Deserialize, Serialize};
 
 use crate::tensor::DataType;
 
 /// Index of a value within a [`Variant`].
 pub type ValueId = u32;
 
+/// Index of a constant within a [`Plan`].
+pub type ConstantId = u32;
+
 /// What is known of a value: element type and shape.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fact {
     /// Element type.
     pub data_type: DataType,
-    /// Shape; dimensions that depend on the data are [`Dim::Unknown`].
-    pub shape: Vec<Dim>,
+    /// Shape, as the value lies in memory; dimensions that depend on the data are `None`.
+    pub shape: Vec<Option<usize>>,
+    /// The value never changes: these are its elements.
+    pub constant: Option<ConstantId>,
 }
 
-/// One thing to do.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Step {
-    /// Have the compiler execute a subgraph that the engine has no steps for.
-    Subgraph {
-        /// The compiler's number for it.
-        id: u32,
-        /// Values it reads, in its order.
-        inputs: Vec<ValueId>,
-        /// Values it writes, in its order.
-        outputs: Vec<ValueId>,
-    },
+impl Fact {
+    /// The number of bytes, if the shape is known and the elements have a fixed size.
+    pub fn bytes(&self) -> Option<usize> {
+        let size = Some(self.data_type.size()).filter(|&s| s > 0)?;
+        self.shape.iter().try_fold(size, |n, d| n.checked_mul((*d)?))
+    }
 }
+
+/// Numbers that the model brings: weights, tables, parameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Constant {
+    /// Element type; never strings.
+    pub data_type: DataType,
+    /// How many elements.
+    pub len: usize,
+    /// Where in [`Plan::data`] they start; a multiple of [`ALIGNMENT`].
+    pub offset: usize,
+}
+
+/// What constants are aligned to, in bytes: a vector register.
+pub const ALIGNMENT: usize = 16;
 
 /// The steps for one set of concrete input shapes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Variant {
     /// Shapes of the model's inputs, in the order of [`ModelInfo::inputs`].
     pub input_shapes: Vec<Vec<usize>>,
@@ -49,17 +68,23 @@ pub struct Variant {
     pub inputs: Vec<ValueId>,
     /// The values that are the model's outputs, in the order of [`ModelInfo::outputs`].
     pub outputs: Vec<ValueId>,
+    /// Shapes of the outputs as the model declares them. The elements are those of the value, in the same order.
+    pub output_shapes: Vec<Vec<Option<usize>>>,
     /// What to do, in this order.
     pub steps: Vec<Step>,
 }
 
 /// A compiled model.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     /// What the model takes, gives and says of itself.
     pub info: ModelInfo,
+    /// What [`Plan::data`] holds.
+    pub constants: Vec<Constant>,
     /// Steps by concrete input shapes; empty when the inputs have symbolic dimensions and none were chosen yet.
     pub variants: Vec<Variant>,
+    /// The bytes of the constants. Empty in a plan that was only read as far as its header, see [`Plan::decode`].
+    pub data: Vec<u8>,
 }
 
 /// How many variants of a model are kept at once, by compiler and engine alike: the least recently used one gives way.

@@ -10,7 +10,7 @@ use super::auto_pad::AutoPad;
 use super::inputs::{Inputs, with_quantum};
 use super::{Built, Quantized, build, concrete_all, quantum, required};
 use crate::compiler::fuse::Clamp;
-use crate::kernels::conv::{Geometry, Scratch, Weights, convolve};
+use crate::compiler::quantized::kernels::conv::{Geometry, Scratch, Weights, convolve};
 use crate::kernels::quantize::{Params, Quantum, quantize, requantize};
 
 pub fn register(register: &mut OnnxOpRegister) {

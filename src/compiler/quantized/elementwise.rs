@@ -8,7 +8,7 @@ use tract_onnx::tract_hir::internal::*;
 use super::inputs::{Inputs, with_quantum};
 use super::{Built, Quantized, attribute, broadcast_dims, build, multi_broadcast, quantum, required};
 use crate::compiler::fuse::Clamp;
-use crate::kernels::elementwise::{Operand, add, look_up, mul};
+use crate::compiler::quantized::kernels::elementwise::{Operand, add, look_up, mul};
 use crate::kernels::quantize::{Quantum, lookup_table};
 
 pub fn register(register: &mut OnnxOpRegister) {

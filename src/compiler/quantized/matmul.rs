@@ -8,7 +8,7 @@ use tract_onnx::tract_hir::internal::*;
 
 use super::inputs::{Inputs, with_quantum};
 use super::{Built, Quantized, attribute, broadcast_dims, build, required};
-use crate::kernels::matmul::{PackedColumns, Rows, Scratch, multiply};
+use crate::compiler::quantized::kernels::matmul::{PackedColumns, Rows, Scratch, multiply};
 use crate::kernels::quantize::{Quantum, dynamic_params, quantize, requantize};
 
 pub fn register(register: &mut OnnxOpRegister) {

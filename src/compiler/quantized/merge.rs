@@ -6,7 +6,7 @@ use tract_onnx::tract_hir::internal::*;
 
 use super::inputs::{Inputs, with_quantum};
 use super::{Built, Quantized, build, dimension, required};
-use crate::kernels::elementwise::look_up;
+use crate::compiler::quantized::kernels::elementwise::look_up;
 use crate::kernels::quantize::lookup_table;
 
 pub fn register(register: &mut OnnxOpRegister) {

@@ -10,6 +10,7 @@ mod conv;
 mod dynamic;
 pub mod elementwise;
 mod inputs;
+mod kernels;
 mod linear;
 pub mod matmul;
 mod merge;

@@ -8,8 +8,8 @@ use tract_onnx::tract_hir::internal::*;
 use super::auto_pad::AutoPad;
 use super::inputs::{Inputs, with_quantum};
 use super::{Built, Quantized, attribute, build, concrete, dimension, quantum, required};
-use crate::kernels::average_pool::{average, mean};
-use crate::kernels::softmax::softmax;
+use crate::compiler::quantized::kernels::average_pool::{average, mean};
+use crate::compiler::quantized::kernels::softmax::softmax;
 
 pub fn register(register: &mut OnnxOpRegister) {
     register.insert("com.microsoft.QLinearAveragePool", average_pool);

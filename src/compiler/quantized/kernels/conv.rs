@@ -7,7 +7,7 @@
 //! gathered into a panel at a time, so that no im2col matrix is ever held.
 
 use super::gemm::{self, NR, PackedA};
-use super::quantize::Quantum;
+use crate::kernels::quantize::Quantum;
 
 /// Sizes of a convolution. Spatial lists are outermost first and of equal length, at least 1.
 #[derive(Clone, Debug, PartialEq)]

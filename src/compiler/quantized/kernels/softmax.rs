@@ -1,6 +1,6 @@
 //! Softmax over quanta, computed in f32.
 
-use super::quantize::{Params, Quantum, quantize};
+use crate::kernels::quantize::{Params, Quantum, quantize};
 
 /// Softmax of `count` elements, `stride` apart, starting at `first`. The exponentials are taken of differences to the
 /// largest element, so they lie in (0, 1].

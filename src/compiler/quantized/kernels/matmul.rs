@@ -4,7 +4,7 @@
 //! [`super::gemm`]'s left operand: the product is computed transposed, eight rows of the left operand at a time.
 
 use super::gemm::{NR, PackedA, gemm_panel, panel_b_len, put_b};
-use super::quantize::Quantum;
+use crate::kernels::quantize::Quantum;
 
 /// A right operand of `k` x `columns`, widened, zero points taken off, packed.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! Quantized addition and multiplication with NumPy broadcasting, and table look-ups.
 
-use super::quantize::{Params, Quantum, round_to_i32};
+use crate::kernels::quantize::{Params, Quantum, round_to_i32};
 
 /// Calls `f(output index, a index, b index, run)` for runs of elements in which each operand either advances by one or
 /// stays (its step is 0 or 1, given by `steps`). Shapes have the same rank; a dimension of 1 is repeated.

@@ -1,6 +1,6 @@
 //! Quantized averages: the mean of a set of quanta, requantized.
 
-use super::quantize::{Params, Quantum, dequantize, round_to_i32};
+use crate::kernels::quantize::{Params, Quantum, dequantize, round_to_i32};
 
 /// Global pools and means: `saturate(round_half_even(sum * (sx / (sy * count))) + zy)` for an exact sum of `count` differences `x - zx`.
 #[inline]
