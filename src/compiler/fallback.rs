@@ -9,7 +9,7 @@ use tract_onnx::tract_hir::internal::*;
 use super::limits::{MAX_TENSOR_BYTES, too_large};
 use super::{gather, registry, shapes, tensors};
 use crate::error::{Error, ErrorCode, Result};
-use crate::plan::{Dim, Fact};
+use crate::plan::Fact;
 
 /// A graph with concrete inputs, ready to run.
 pub struct Subgraph {
@@ -75,8 +75,8 @@ impl Subgraph {
 }
 
 fn fact(fact: &TypedFact) -> TractResult<Fact> {
-    let shape = fact.shape.iter().map(|d| d.to_usize().map_or(Dim::Unknown, Dim::Fixed)).collect();
-    Ok(Fact { data_type: tensors::data_type(fact.datum_type)?, shape })
+    let shape = fact.shape.iter().map(|d| d.to_usize().ok()).collect();
+    Ok(Fact { data_type: tensors::data_type(fact.datum_type)?, shape, constant: None })
 }
 
 fn check_sizes(model: &TypedModel) -> Result<()> {

@@ -19,7 +19,7 @@ mod tensors;
 use tract_onnx::pb::{ModelProto, tensor_shape_proto::dimension, type_proto};
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::plan::{Dim, Fact, MAX_VARIANTS, ModelInfo, Plan, Step, Variant};
+use crate::plan::{Dim, Fact, MAX_VARIANTS, ModelInfo, Operation, Plan, Step, Variant};
 use crate::tensor::Tensor;
 use fallback::Subgraph;
 
@@ -81,7 +81,11 @@ impl CompiledModel {
 
     /// The plan, with a variant for every set of input shapes in use.
     pub fn plan(&self) -> Plan {
-        Plan { info: self.info.clone(), variants: self.compiled.iter().map(|c| c.variant.clone()).collect() }
+        Plan {
+            info: self.info.clone(),
+            variants: self.compiled.iter().map(|c| c.variant.clone()).collect(),
+            ..Plan::default()
+        }
     }
 
     /// A plan for these input shapes, in the order of the inputs.
@@ -93,7 +97,7 @@ impl CompiledModel {
             Some(at) => at,
             None => self.compile(shapes)?,
         };
-        Ok(Plan { info: self.info.clone(), variants: vec![self.compiled[at].variant.clone()] })
+        Ok(Plan { info: self.info.clone(), variants: vec![self.compiled[at].variant.clone()], ..Plan::default() })
     }
 
     fn compile(&mut self, shapes: &[Vec<usize>]) -> Result<usize> {
@@ -113,14 +117,20 @@ impl CompiledModel {
         self.next_id += 1;
         let fact = |(input, shape): (&crate::plan::ValueInfo, &Vec<usize>)| Fact {
             data_type: input.data_type,
-            shape: shape.iter().map(|&d| Dim::Fixed(d)).collect(),
+            shape: shape.iter().map(|&d| Some(d)).collect(),
+            constant: None,
         };
         let mut values: Vec<Fact> = self.info.inputs.iter().zip(shapes).map(fact).collect();
         values.extend(subgraph.outputs.iter().cloned());
         let variant = Variant {
             input_shapes: shapes.to_vec(),
             values,
-            steps: vec![Step::Subgraph { id, inputs: inputs.clone(), outputs: outputs.clone() }],
+            output_shapes: subgraph.outputs.iter().map(|o| o.shape.clone()).collect(),
+            steps: vec![Step {
+                node: self.info.graph_name.clone(),
+                op_type: "Subgraph".to_owned(),
+                operation: Operation::Subgraph { id, inputs: inputs.clone(), outputs: outputs.clone() },
+            }],
             inputs,
             outputs,
         };
@@ -145,7 +155,7 @@ impl CompiledModel {
         let fits = inputs.len() == compiled.variant.input_shapes.len()
             && inputs.iter().zip(facts).all(|(tensor, fact)| {
                 tensor.data_type() == fact.data_type
-                    && tensor.shape().iter().map(|&d| Dim::Fixed(d)).eq(fact.shape.iter().cloned())
+                    && tensor.shape().iter().map(|&d| Some(d)).eq(fact.shape.iter().copied())
             });
         let result = if fits {
             compiled.subgraph.run(inputs)

@@ -2,7 +2,7 @@
 
 use super::validate;
 use crate::error::{Error, ErrorCode, Result};
-use crate::plan::{Dim, MAX_VARIANTS, ModelInfo, Plan, Step, ValueInfo, Variant};
+use crate::plan::{Dim, MAX_VARIANTS, ModelInfo, Operation, Plan, Step, ValueInfo, Variant};
 use crate::tensor::Tensor;
 
 /// What the engine asks of the compiler while a model runs.
@@ -36,7 +36,7 @@ impl Session {
     /// # Errors
     /// `INVALID_PLAN` or `PLAN_VERSION`.
     pub fn new(plan: &[u8], host: Option<Box<dyn Host>>) -> Result<Self> {
-        let plan = Plan::decode(plan)?;
+        let (plan, _) = Plan::decode(plan)?;
         Ok(Self { info: plan.info, variants: plan.variants, host })
     }
 
@@ -48,7 +48,7 @@ impl Session {
     /// Whether runs may ask the compiler for anything: input shapes are symbolic, or parts of the graph have no step.
     pub fn needs_host(&self) -> bool {
         let fixed = |v: &ValueInfo| v.shape.iter().all(|d| matches!(d, Dim::Fixed(_)));
-        let subgraph = |s: &Step| matches!(s, Step::Subgraph { .. });
+        let subgraph = |s: &Step| matches!(s.operation, Operation::Subgraph { .. });
         !self.info.inputs.iter().all(fixed) || self.variants.iter().flat_map(|v| &v.steps).any(subgraph)
     }
 
@@ -78,7 +78,9 @@ impl Session {
             borrowed[id as usize] = Some(tensor);
         }
         for step in &variant.steps {
-            let Step::Subgraph { id, inputs, outputs } = step;
+            let Operation::Subgraph { id, inputs, outputs } = &step.operation else {
+                return Err(Error::new(ErrorCode::Internal, "a step without a kernel"));
+            };
             let operands = inputs
                 .iter()
                 .map(|&i| borrowed[i as usize].or(values[i as usize].as_ref()).ok_or_else(missing))
@@ -111,7 +113,7 @@ impl Session {
             return Ok(());
         }
         let host = self.host.as_mut().ok_or_else(no_compiler)?;
-        let plan = Plan::decode(&host.specialize(shapes)?)?;
+        let (plan, _) = Plan::decode(&host.specialize(shapes)?[..])?;
         let variant = plan.variants.into_iter().find(|v| v.input_shapes == shapes);
         let variant =
             variant.ok_or_else(|| Error::new(ErrorCode::Internal, "the compiler made a plan for other shapes"))?;

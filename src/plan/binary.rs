@@ -1,82 +1,95 @@
-//! Binary form: [`MAGIC`], [`VERSION`], then the fields in order. Numbers are little-endian u32, texts and lists carry
-//! their length in front. Reading trusts nothing: every length is checked against what is left before memory is asked
-//! for, every value reference against the values there are.
+//! Binary form: [`MAGIC`], [`VERSION`], the length of the header, the header, then, aligned, the data of the constants.
+//! Numbers are little-endian. The header is what the model says of itself, followed by constants and variants in
+//! [postcard](https://docs.rs/postcard)'s encoding. Reading trusts nothing: every length is checked against what is
+//! left before memory is asked for, and [`super::check`] holds every step against the values it names.
 
-use super::{Dim, Fact, ModelInfo, OperatorSet, Plan, Step, ValueInfo, Variant};
+use super::{ALIGNMENT, Constant, Dim, ModelInfo, OperatorSet, Plan, ValueInfo, Variant, check};
 use crate::error::{Error, ErrorCode, Result};
 use crate::tensor::DataType;
 
 /// The first eight bytes of every plan.
 pub const MAGIC: [u8; 8] = *b"TRACTLET";
 /// Raised whenever older engines could misread newer plans or the other way round.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+/// Bytes before the header.
+const PREFIX: usize = 16;
+
+/// Bytes that are read piece by piece, so that a plan need not be in memory as a whole.
+pub trait Source {
+    /// How many there are.
+    fn size(&self) -> usize;
+
+    /// Fills `to` with the bytes from `offset` on.
+    fn read(&self, offset: usize, to: &mut [u8]) -> Result<()>;
+}
+
+impl Source for [u8] {
+    fn size(&self) -> usize {
+        self.len()
+    }
+
+    fn read(&self, offset: usize, to: &mut [u8]) -> Result<()> {
+        let from = offset.checked_add(to.len()).and_then(|end| self.get(offset..end));
+        to.copy_from_slice(from.ok_or_else(|| invalid("the plan is cut short"))?);
+        Ok(())
+    }
+}
 
 impl Plan {
     /// To bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut w = Writer(MAGIC.to_vec());
-        w.number(VERSION);
+        let mut w = Writer(Vec::new());
         w.info(&self.info);
-        w.list(&self.variants, Writer::variant);
-        w.0
+        // Serialising plain structs into memory cannot fail.
+        let body = postcard::to_allocvec(&(&self.constants, &self.variants)).unwrap_or_default();
+        let header = w.0.len() + body.len();
+        let data = (PREFIX + header).next_multiple_of(ALIGNMENT);
+        let mut bytes = Vec::with_capacity(data + self.data.len());
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&(header as u32).to_le_bytes());
+        bytes.extend_from_slice(&w.0);
+        bytes.extend_from_slice(&body);
+        bytes.resize(data, 0);
+        bytes.extend_from_slice(&self.data);
+        bytes
     }
 
-    /// From bytes, validated.
-    pub fn decode(bytes: &[u8]) -> Result<Self> {
-        let Some(rest) = bytes.strip_prefix(&MAGIC) else {
+    /// Reads and validates the header. Gives the plan, without data, and where in `source` its data starts.
+    pub fn decode(source: &(impl Source + ?Sized)) -> Result<(Self, usize)> {
+        let mut prefix = [0; PREFIX];
+        let start = prefix.len().min(source.size());
+        source.read(0, &mut prefix[..start])?;
+        let Some(rest) = prefix.strip_prefix(&MAGIC) else {
             return Err(invalid("the bytes do not start like a plan"));
         };
         let mut r = Reader(rest);
         let version = r.number()?;
-        if version != VERSION {
+        if version != VERSION && start == PREFIX {
             return Err(Error::new(ErrorCode::PlanVersion, "the plan was compiled by another version of tractlet")
                 .expected(VERSION, version)
                 .with_hint("compile the model again with this version"));
         }
+        let length = r.size()?;
+        if start < PREFIX || length > source.size() - PREFIX {
+            return Err(invalid("the plan is cut short"));
+        }
+        let mut header = vec![0; length];
+        source.read(PREFIX, &mut header)?;
+        let mut r = Reader(&header);
         let info = r.info()?;
-        let variants = r.list(Reader::variant)?;
-        if !r.0.is_empty() {
-            return Err(invalid("the plan has bytes after its end"));
-        }
-        for variant in &variants {
-            check(&info, variant)?;
-        }
-        Ok(Self { info, variants })
+        let (constants, variants): (Vec<Constant>, Vec<Variant>) =
+            postcard::from_bytes(r.0).map_err(|_| invalid("the plan's steps cannot be read"))?;
+        let data = (PREFIX + length).next_multiple_of(ALIGNMENT);
+        let plan = Self { info, constants, variants, data: Vec::new() };
+        check::check(&plan, source.size().saturating_sub(data))?;
+        Ok((plan, data))
     }
 }
 
-fn invalid(message: &str) -> Error {
+/// A damaged plan.
+pub(super) fn invalid(message: &str) -> Error {
     Error::new(ErrorCode::InvalidPlan, message).with_hint("compile the model again")
-}
-
-/// References in range, and every value written before it is read.
-fn check(info: &ModelInfo, v: &Variant) -> Result<()> {
-    if v.inputs.len() != info.inputs.len()
-        || v.input_shapes.len() != info.inputs.len()
-        || v.outputs.len() != info.outputs.len()
-    {
-        return Err(invalid("a variant has other inputs or outputs than the model"));
-    }
-    let mut known = vec![false; v.values.len()];
-    let dangling = || invalid("a step reads a value that nothing has written");
-    for &id in &v.inputs {
-        *known.get_mut(id as usize).ok_or_else(dangling)? = true;
-    }
-    for step in &v.steps {
-        let Step::Subgraph { inputs, outputs, .. } = step;
-        for &id in inputs {
-            if known.get(id as usize) != Some(&true) {
-                return Err(dangling());
-            }
-        }
-        for &id in outputs {
-            *known.get_mut(id as usize).ok_or_else(dangling)? = true;
-        }
-    }
-    if v.outputs.iter().any(|&id| known.get(id as usize) != Some(&true)) {
-        return Err(invalid("an output is never written"));
-    }
-    Ok(())
 }
 
 struct Writer(Vec<u8>);
@@ -138,28 +151,6 @@ impl Writer {
         self.list(&info.metadata, |w, (key, value)| {
             w.text(key);
             w.text(value);
-        });
-    }
-
-    fn ids(&mut self, ids: &[u32]) {
-        self.list(ids, |w, &id| w.number(id));
-    }
-
-    fn variant(&mut self, v: &Variant) {
-        self.list(&v.input_shapes, |w, shape| w.list(shape, |w, &d| w.size(d)));
-        self.list(&v.values, |w, fact| {
-            w.0.push(fact.data_type as u8);
-            w.list(&fact.shape, Self::dim);
-        });
-        self.ids(&v.inputs);
-        self.ids(&v.outputs);
-        self.list(&v.steps, |w, step| match step {
-            Step::Subgraph { id, inputs, outputs } => {
-                w.0.push(0);
-                w.number(*id);
-                w.ids(inputs);
-                w.ids(outputs);
-            }
         });
     }
 }
@@ -232,28 +223,12 @@ impl<'a> Reader<'a> {
             metadata: self.list(|r| Ok((r.text()?, r.text()?)))?,
         })
     }
-
-    fn ids(&mut self) -> Result<Vec<u32>> {
-        self.list(Self::number)
-    }
-
-    fn variant(&mut self) -> Result<Variant> {
-        Ok(Variant {
-            input_shapes: self.list(|r| r.list(Self::size))?,
-            values: self.list(|r| Ok(Fact { data_type: r.data_type()?, shape: r.list(Self::dim)? }))?,
-            inputs: self.ids()?,
-            outputs: self.ids()?,
-            steps: self.list(|r| match r.byte()? {
-                0 => Ok(Step::Subgraph { id: r.number()?, inputs: r.ids()?, outputs: r.ids()? }),
-                _ => Err(invalid("the plan has a step of unknown kind")),
-            })?,
-        })
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::{Fact, Operation, Step};
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -274,37 +249,52 @@ mod tests {
             variants: vec![Variant {
                 input_shapes: vec![vec![1, 3, 5]],
                 values: vec![
-                    Fact { data_type: DataType::Float32, shape: vec![Dim::Fixed(1), Dim::Fixed(3), Dim::Fixed(5)] },
-                    Fact { data_type: DataType::Float32, shape: vec![Dim::Unknown] },
+                    Fact { data_type: DataType::Float32, shape: vec![Some(1), Some(3), Some(5)], constant: None },
+                    Fact { data_type: DataType::Float32, shape: vec![None], constant: None },
                 ],
                 inputs: vec![0],
                 outputs: vec![1],
-                steps: vec![Step::Subgraph { id: 7, inputs: vec![0], outputs: vec![1] }],
+                output_shapes: vec![vec![None]],
+                steps: vec![Step {
+                    node: "n".into(),
+                    op_type: "Subgraph".into(),
+                    operation: Operation::Subgraph { id: 7, inputs: vec![0], outputs: vec![1] },
+                }],
             }],
+            constants: vec![Constant { data_type: DataType::Int8, len: 3, offset: 16 }],
+            data: (0..19).collect(),
         }
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Plan> {
+        Ok(Plan::decode(bytes)?.0)
     }
 
     #[test]
     fn what_is_written_is_read() {
         let plan = sample();
-        assert_eq!(Plan::decode(&plan.encode()).unwrap(), plan);
+        let bytes = plan.encode();
+        let (header, data) = Plan::decode(&bytes[..]).unwrap();
+        assert_eq!(bytes[data..], plan.data);
+        assert_eq!(data % ALIGNMENT, 0);
+        assert_eq!(Plan { data: plan.data.clone(), ..header }, plan);
     }
 
     #[test]
     fn no_damage_goes_further_than_an_error() {
         let bytes = sample().encode();
         for cut in 0..bytes.len() {
-            assert!(Plan::decode(&bytes[..cut]).is_err(), "cut at {cut}");
+            assert!(decode(&bytes[..cut]).is_err(), "cut at {cut}");
         }
         for at in 0..bytes.len() {
             for bit in 0..8 {
                 let mut damaged = bytes.clone();
                 damaged[at] ^= 1 << bit;
-                let _ = Plan::decode(&damaged);
+                let _ = decode(&damaged);
             }
             let mut huge = bytes.clone();
             huge[at..].iter_mut().take(4).for_each(|b| *b = 0xff);
-            let _ = Plan::decode(&huge);
+            let _ = decode(&huge);
         }
     }
 
@@ -312,16 +302,16 @@ mod tests {
     fn values_must_be_written_before_they_are_read() {
         let mut plan = sample();
         plan.variants[0].steps.clear();
-        assert_eq!(Plan::decode(&plan.encode()).unwrap_err().code, ErrorCode::InvalidPlan);
+        assert_eq!(decode(&plan.encode()).unwrap_err().code, ErrorCode::InvalidPlan);
         let mut plan = sample();
         plan.variants[0].inputs = vec![9];
-        assert!(Plan::decode(&plan.encode()).is_err());
+        assert!(decode(&plan.encode()).is_err());
     }
 
     #[test]
     fn another_version_is_said_so() {
         let mut bytes = sample().encode();
         bytes[8] = 99;
-        assert_eq!(Plan::decode(&bytes).unwrap_err().code, ErrorCode::PlanVersion);
+        assert_eq!(decode(&bytes).unwrap_err().code, ErrorCode::PlanVersion);
     }
 }
