@@ -8,6 +8,7 @@ mod binary;
 mod check;
 mod info;
 mod step;
+mod uses;
 
 pub use binary::{MAGIC, Source, VERSION};
 pub use info::{Dim, ModelInfo, OperatorSet, ValueInfo, display_shape};
