@@ -3,9 +3,26 @@
 //! Kernels know shapes, scales and zero points, never plans, graphs or JavaScript. What each computes, in integers, is
 //! written down in `docs/numerics.md`.
 
+pub mod binary;
+pub mod cast;
 pub mod conv;
+pub mod copy;
+pub mod float_binary;
+pub mod float_gemm;
+pub mod float_unary;
+pub mod gather;
 pub mod isa;
+mod lanes;
+pub mod layer_norm;
+pub mod linear;
+mod math;
 pub mod quantize;
+pub mod resize;
+pub mod softmax;
+mod strided;
+pub mod table;
 mod types;
+pub mod where_;
 
+pub use strided::Strided;
 pub use types::*;

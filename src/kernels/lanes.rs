@@ -1,0 +1,402 @@
+//! Four numbers at a time: a WebAssembly vector where there is one, an array elsewhere.
+//!
+//! Every operation is the same single IEEE operation in both forms, so a kernel that is written once on these types
+//! gives the same bytes natively and as WebAssembly. Nothing here fuses or reorders; NaN payloads aside, nothing is left
+//! to the processor.
+
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
+/// How many 8-bit or `f32` elements the element-wise kernels take at a time.
+pub(crate) const BLOCK: usize = 16;
+
+/// `1.5 * 2^23`: an `f32` of up to `2^22` in magnitude, added to it, is rounded half to even to an integer, which then
+/// stands in the low bits of the sum.
+const MAGIC: f32 = 12_582_912.0;
+
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod form {
+    use core::arch::wasm32::*;
+
+    #[derive(Clone, Copy)]
+    pub struct F32x4(v128);
+    #[derive(Clone, Copy)]
+    pub struct I32x4(v128);
+    #[derive(Clone, Copy)]
+    pub struct Mask(v128);
+
+    macro_rules! binary {
+        ($($name:ident = $intrinsic:ident)*) => {
+            $(#[inline(always)]
+            pub fn $name(self, other: Self) -> Self {
+                Self($intrinsic(self.0, other.0))
+            })*
+        };
+    }
+    macro_rules! unary {
+        ($($name:ident = $intrinsic:ident)*) => {
+            $(#[inline(always)]
+            pub fn $name(self) -> Self {
+                Self($intrinsic(self.0))
+            })*
+        };
+    }
+
+    impl F32x4 {
+        #[inline(always)]
+        pub fn splat(v: f32) -> Self {
+            Self(f32x4_splat(v))
+        }
+        #[inline(always)]
+        pub fn load(from: &[f32; 4]) -> Self {
+            // SAFETY: the reference covers 16 bytes; the instruction needs no alignment.
+            Self(unsafe { v128_load(from.as_ptr().cast()) })
+        }
+        #[inline(always)]
+        pub fn store(self, to: &mut [f32; 4]) {
+            // SAFETY: as above.
+            unsafe { v128_store(to.as_mut_ptr().cast(), self.0) }
+        }
+        binary! {
+            plus = f32x4_add minus = f32x4_sub times = f32x4_mul over = f32x4_div
+        }
+        unary! {
+            floor = f32x4_floor ceil = f32x4_ceil nearest = f32x4_nearest abs = f32x4_abs sqrt = f32x4_sqrt
+            negative = f32x4_neg
+        }
+        /// `other < self ? other : self`
+        #[inline(always)]
+        pub fn or_lower(self, other: Self) -> Self {
+            Self(f32x4_pmin(self.0, other.0))
+        }
+        /// `self < other ? other : self`
+        #[inline(always)]
+        pub fn or_higher(self, other: Self) -> Self {
+            Self(f32x4_pmax(self.0, other.0))
+        }
+        #[inline(always)]
+        pub fn lt(self, other: Self) -> Mask {
+            Mask(f32x4_lt(self.0, other.0))
+        }
+        #[inline(always)]
+        pub fn eq(self, other: Self) -> Mask {
+            Mask(f32x4_eq(self.0, other.0))
+        }
+        #[inline(always)]
+        pub fn bits(self) -> I32x4 {
+            I32x4(self.0)
+        }
+        #[inline(always)]
+        pub fn from_bits(bits: I32x4) -> Self {
+            Self(bits.0)
+        }
+        #[inline(always)]
+        pub fn from_int(v: I32x4) -> Self {
+            Self(f32x4_convert_i32x4(v.0))
+        }
+    }
+
+    impl I32x4 {
+        #[inline(always)]
+        pub fn splat(v: i32) -> Self {
+            Self(i32x4_splat(v))
+        }
+        binary! {
+            plus = i32x4_add minus = i32x4_sub and = v128_and or = v128_or
+        }
+        #[inline(always)]
+        pub fn shift_left(self, by: u32) -> Self {
+            Self(i32x4_shl(self.0, by))
+        }
+        /// Keeps the sign.
+        #[inline(always)]
+        pub fn shift_right(self, by: u32) -> Self {
+            Self(i32x4_shr(self.0, by))
+        }
+    }
+
+    impl Mask {
+        /// `yes` where the condition holds.
+        #[inline(always)]
+        pub fn select(self, yes: F32x4, no: F32x4) -> F32x4 {
+            F32x4(v128_bitselect(yes.0, no.0, self.0))
+        }
+    }
+
+    /// Sixteen unsigned bytes.
+    #[inline(always)]
+    pub fn widen(bytes: &[u8; 16]) -> [I32x4; 4] {
+        // SAFETY: the reference covers 16 bytes; the instructions need no alignment.
+        let (low, high) =
+            unsafe { (i16x8_load_extend_u8x8(bytes.as_ptr()), i16x8_load_extend_u8x8(bytes.as_ptr().add(8))) };
+        [
+            I32x4(u32x4_extend_low_u16x8(low)),
+            I32x4(u32x4_extend_high_u16x8(low)),
+            I32x4(u32x4_extend_low_u16x8(high)),
+            I32x4(u32x4_extend_high_u16x8(high)),
+        ]
+    }
+
+    /// Saturates to unsigned bytes.
+    #[inline(always)]
+    pub fn narrow(v: [I32x4; 4]) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        let low = i16x8_narrow_i32x4(v[0].0, v[1].0);
+        let high = i16x8_narrow_i32x4(v[2].0, v[3].0);
+        // SAFETY: the array has 16 bytes.
+        unsafe { v128_store(bytes.as_mut_ptr().cast(), u8x16_narrow_i16x8(low, high)) }
+        bytes
+    }
+}
+
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+mod form {
+    use std::array::from_fn;
+
+    #[derive(Clone, Copy)]
+    pub struct F32x4([f32; 4]);
+    #[derive(Clone, Copy)]
+    pub struct I32x4([i32; 4]);
+    #[derive(Clone, Copy)]
+    pub struct Mask([bool; 4]);
+
+    macro_rules! binary {
+        ($($name:ident = |$a:ident, $b:ident| $result:expr;)*) => {
+            $(#[inline(always)]
+            pub fn $name(self, other: Self) -> Self {
+                Self(from_fn(|i| { let ($a, $b) = (self.0[i], other.0[i]); $result }))
+            })*
+        };
+    }
+    macro_rules! unary {
+        ($($name:ident = |$a:ident| $result:expr;)*) => {
+            $(#[inline(always)]
+            pub fn $name(self) -> Self {
+                Self(self.0.map(|$a| $result))
+            })*
+        };
+    }
+
+    impl F32x4 {
+        #[inline(always)]
+        pub fn splat(v: f32) -> Self {
+            Self([v; 4])
+        }
+        #[inline(always)]
+        pub fn load(from: &[f32; 4]) -> Self {
+            Self(*from)
+        }
+        #[inline(always)]
+        pub fn store(self, to: &mut [f32; 4]) {
+            *to = self.0;
+        }
+        binary! {
+            plus = |a, b| a + b;
+            minus = |a, b| a - b;
+            times = |a, b| a * b;
+            over = |a, b| a / b;
+            or_lower = |a, b| if b < a { b } else { a };
+            or_higher = |a, b| if a < b { b } else { a };
+        }
+        unary! {
+            floor = |a| a.floor();
+            ceil = |a| a.ceil();
+            nearest = |a| a.round_ties_even();
+            abs = |a| a.abs();
+            sqrt = |a| a.sqrt();
+            negative = |a| -a;
+        }
+        #[inline(always)]
+        pub fn lt(self, other: Self) -> Mask {
+            Mask(from_fn(|i| self.0[i] < other.0[i]))
+        }
+        #[inline(always)]
+        pub fn eq(self, other: Self) -> Mask {
+            Mask(from_fn(|i| self.0[i] == other.0[i]))
+        }
+        #[inline(always)]
+        pub fn bits(self) -> I32x4 {
+            I32x4(self.0.map(|v| v.to_bits() as i32))
+        }
+        #[inline(always)]
+        pub fn from_bits(bits: I32x4) -> Self {
+            Self(bits.0.map(|v| f32::from_bits(v as u32)))
+        }
+        #[inline(always)]
+        pub fn from_int(v: I32x4) -> Self {
+            Self(v.0.map(|v| v as f32))
+        }
+    }
+
+    impl I32x4 {
+        #[inline(always)]
+        pub fn splat(v: i32) -> Self {
+            Self([v; 4])
+        }
+        binary! {
+            plus = |a, b| a.wrapping_add(b);
+            minus = |a, b| a.wrapping_sub(b);
+            and = |a, b| a & b;
+            or = |a, b| a | b;
+        }
+        #[inline(always)]
+        pub fn shift_left(self, by: u32) -> Self {
+            Self(self.0.map(|v| v << by))
+        }
+        #[inline(always)]
+        pub fn shift_right(self, by: u32) -> Self {
+            Self(self.0.map(|v| v >> by))
+        }
+    }
+
+    impl Mask {
+        #[inline(always)]
+        pub fn select(self, yes: F32x4, no: F32x4) -> F32x4 {
+            F32x4(from_fn(|i| if self.0[i] { yes.0[i] } else { no.0[i] }))
+        }
+    }
+
+    #[inline(always)]
+    pub fn widen(bytes: &[u8; 16]) -> [I32x4; 4] {
+        from_fn(|v| I32x4(from_fn(|i| bytes[4 * v + i] as i32)))
+    }
+
+    #[inline(always)]
+    pub fn narrow(v: [I32x4; 4]) -> [u8; 16] {
+        from_fn(|i| v[i / 4].0[i % 4].clamp(0, 255) as u8)
+    }
+}
+
+pub(crate) use form::{F32x4, I32x4, narrow, widen};
+
+macro_rules! operator {
+    ($type:ident: $($trait:ident $method:ident $name:ident),*) => {
+        $(impl $trait for $type {
+            type Output = Self;
+            #[inline(always)]
+            fn $method(self, other: Self) -> Self {
+                self.$name(other)
+            }
+        })*
+    };
+}
+operator!(F32x4: Add add plus, Sub sub minus, Mul mul times, Div div over);
+operator!(I32x4: Add add plus, Sub sub minus);
+
+impl Neg for F32x4 {
+    type Output = Self;
+    #[inline(always)]
+    fn neg(self) -> Self {
+        self.negative()
+    }
+}
+
+impl F32x4 {
+    /// The four numbers.
+    #[inline(always)]
+    pub fn to_array(self) -> [f32; 4] {
+        let mut array = [0.0; 4];
+        self.store(&mut array);
+        array
+    }
+
+    /// `(v0 + v1) + (v2 + v3)`
+    #[inline(always)]
+    pub fn sum(self) -> f32 {
+        let [a, b, c, d] = self.to_array();
+        (a + b) + (c + d)
+    }
+
+    /// Rounds half to even; right for magnitudes up to `2^22` only.
+    #[inline(always)]
+    pub fn round_small(self) -> I32x4 {
+        (self + Self::splat(MAGIC)).bits() - Self::splat(MAGIC).bits()
+    }
+
+    /// `self` with NaN replaced by zero.
+    #[inline(always)]
+    pub fn nan_to_zero(self) -> Self {
+        self.eq(self).select(self, Self::splat(0.0))
+    }
+}
+
+/// Sixteen floats as four vectors.
+#[inline(always)]
+pub(crate) fn load_block(from: &[f32; BLOCK]) -> [F32x4; 4] {
+    let (quads, _) = from.as_chunks::<4>();
+    [F32x4::load(&quads[0]), F32x4::load(&quads[1]), F32x4::load(&quads[2]), F32x4::load(&quads[3])]
+}
+
+/// The opposite of [`load_block`].
+#[inline(always)]
+pub(crate) fn store_block(v: [F32x4; 4], to: &mut [f32; BLOCK]) {
+    let (quads, _) = to.as_chunks_mut::<4>();
+    for (quad, v) in quads.iter_mut().zip(v) {
+        v.store(quad);
+    }
+}
+
+/// Applies `f` to every element in place, four at a time.
+#[inline(always)]
+pub(crate) fn map_in_place(y: &mut [f32], f: impl Fn(F32x4) -> F32x4) {
+    let (quads, rest) = y.as_chunks_mut::<4>();
+    for quad in quads {
+        f(F32x4::load(quad)).store(quad);
+    }
+    if !rest.is_empty() {
+        let mut quad = [0.0; 4];
+        quad[..rest.len()].copy_from_slice(rest);
+        f(F32x4::load(&quad)).store(&mut quad);
+        rest.copy_from_slice(&quad[..rest.len()]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn lanes_do_what_scalars_do() {
+        let values = [-2.5f32, -0.0, 0.5, 1.5, f32::NAN, 3e9, -7.25, f32::NEG_INFINITY];
+        let same = |a: f32, b: f32| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
+        for &a in &values {
+            for &b in &values {
+                let (x, y) = (F32x4::splat(a), F32x4::splat(b));
+                for (got, expected) in [
+                    (x + y, a + b),
+                    (x - y, a - b),
+                    (x * y, a * b),
+                    (x / y, a / b),
+                    (-x, -a),
+                    (x.floor(), a.floor()),
+                    (x.ceil(), a.ceil()),
+                    (x.nearest(), a.round_ties_even()),
+                    (x.abs(), a.abs()),
+                    (x.sqrt(), a.sqrt()),
+                    (x.or_lower(y), if b < a { b } else { a }),
+                    (x.or_higher(y), if a < b { b } else { a }),
+                    (x.lt(y).select(x, y), if a < b { a } else { b }),
+                    (x.nan_to_zero(), if a.is_nan() { 0.0 } else { a }),
+                ] {
+                    assert!(got.to_array().iter().all(|&g| same(g, expected)), "{a} {b}: {:?}", got.to_array());
+                }
+            }
+        }
+        assert_eq!(F32x4::load(&[1.0, 2.0, 3.0, 4.5]).sum(), 10.5);
+    }
+
+    #[test]
+    fn integers_round_half_to_even_and_saturate() {
+        let v = |a, b, c, d| F32x4::load(&[a, b, c, d]).round_small();
+        let floats = [
+            v(0.5, 1.5, 2.5, -0.5),
+            v(254.5, 255.5, 256.0, -1.0),
+            v(4e6, -4e6, 0.49999997, 127.5),
+            v(3.0, 3.0, 3.0, 3.0),
+        ];
+        assert_eq!(narrow(floats), [0, 2, 2, 0, 254, 255, 255, 0, 255, 0, 0, 128, 3, 3, 3, 3]);
+        let bytes: [u8; 16] = std::array::from_fn(|i| (i * 17) as u8);
+        assert_eq!(narrow(widen(&bytes)), bytes);
+    }
+}

@@ -1,0 +1,161 @@
+//! Softmax of floats and of quanta.
+
+use super::lanes::{F32x4, map_in_place};
+use super::math::exp;
+use super::{Quantization, Rows};
+
+/// `exp(x - max) / sum` along the middle dimension.
+///
+/// # Panics
+/// If a slice has not the length that the sizes say.
+pub fn softmax(x: &[f32], y: &mut [f32], rows: Rows) {
+    check(x.len(), y.len(), rows);
+    if x.is_empty() {
+        return;
+    }
+    if rows.inner == 1 {
+        for (x, y) in x.chunks_exact(rows.count).zip(y.chunks_exact_mut(rows.count)) {
+            let max = maximum(x);
+            y.copy_from_slice(x);
+            map_in_place(y, |v| exp(v - F32x4::splat(max)));
+            let sum = sum(y);
+            map_in_place(y, |v| v / F32x4::splat(sum));
+        }
+        return;
+    }
+    let block = rows.count * rows.inner;
+    let mut row = vec![0.0; rows.count];
+    for (x, y) in x.chunks_exact(block).zip(y.chunks_exact_mut(block)) {
+        for i in 0..rows.inner {
+            for (row, x) in row.iter_mut().zip(x[i..].iter().step_by(rows.inner)) {
+                *row = *x;
+            }
+            let max = maximum(&row);
+            map_in_place(&mut row, |v| exp(v - F32x4::splat(max)));
+            let sum = sum(&row);
+            map_in_place(&mut row, |v| v / F32x4::splat(sum));
+            for (row, y) in row.iter().zip(y[i..].iter_mut().step_by(rows.inner)) {
+                *y = *row;
+            }
+        }
+    }
+}
+
+/// `e = exp(f32(x - max) * from.scale)`; `sat(rint((e / sum of e) / to.scale) + to.zero_point)`. The sum is that of four
+/// sums, of every fourth element each.
+///
+/// # Panics
+/// If a slice has not the length that the sizes say.
+pub fn softmax_quantized(x: &[u8], y: &mut [u8], rows: Rows, from: Quantization, to: Quantization) {
+    check(x.len(), y.len(), rows);
+    if x.is_empty() {
+        return;
+    }
+    // By the distance to the maximum, of which there are 256.
+    let mut exponentials: [f32; 256] = std::array::from_fn(|distance| -(distance as f32) * from.scale);
+    map_in_place(&mut exponentials, exp);
+    let mut results = [0; 256];
+    let block = rows.count * rows.inner;
+    for (x, y) in x.chunks_exact(block).zip(y.chunks_exact_mut(block)) {
+        for i in 0..rows.inner {
+            let quanta = || x[i..].iter().step_by(rows.inner);
+            let (min, max) = quanta().fold((255, 0), |(min, max): (u8, u8), &q| (min.min(q), max.max(q)));
+            let mut sums = [0f32; 4];
+            for (i, &q) in quanta().enumerate() {
+                sums[i % 4] += exponentials[(max - q) as usize];
+            }
+            let sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+            for (result, e) in results.iter_mut().zip(exponentials).take((max - min) as usize + 1) {
+                let p = super::quantize::Params { scale: to.scale, zero_point: to.zero_point as i32 };
+                *result = super::quantize::quantize(e / sum, p);
+            }
+            for (y, &q) in y[i..].iter_mut().step_by(rows.inner).zip(quanta()) {
+                *y = results[(max - q) as usize];
+            }
+        }
+    }
+}
+
+fn check(x: usize, y: usize, rows: Rows) {
+    let len = rows.outer.checked_mul(rows.count).and_then(|n| n.checked_mul(rows.inner));
+    assert!(len == Some(x) && len == Some(y), "lengths of x and y");
+}
+
+/// NaN counts as nothing.
+fn maximum(x: &[f32]) -> f32 {
+    let (quads, rest) = x.as_chunks();
+    let start = F32x4::splat(f32::NEG_INFINITY);
+    let lanes = quads.iter().fold(start, |max, quad| max.or_higher(F32x4::load(quad)));
+    lanes.to_array().iter().chain(rest).fold(f32::NEG_INFINITY, |max, &v| if max < v { v } else { max })
+}
+
+/// Four sums, and the rest added to their sum.
+pub(super) fn sum(x: &[f32]) -> f32 {
+    let (quads, rest) = x.as_chunks();
+    let lanes = quads.iter().fold(F32x4::splat(0.0), |sum, quad| sum + F32x4::load(quad));
+    rest.iter().fold(lanes.sum(), |sum, v| sum + v)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    /// Of one row, in `f64`.
+    fn naive(x: &[f64]) -> Vec<f64> {
+        let max = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let e: Vec<f64> = x.iter().map(|v| (v - max).exp()).collect();
+        let sum: f64 = e.iter().sum();
+        e.iter().map(|e| e / sum).collect()
+    }
+
+    #[test]
+    fn floats() {
+        for count in (1..20).chain([197, 1000]) {
+            for (outer, inner) in [(1, 1), (3, 1), (2, 5), (1, 4), (2, 9)] {
+                let n = outer * count * inner;
+                let x: Vec<f32> = (0..n).map(|i| (i * 37 % 101) as f32 * 0.3 - 90.0).collect();
+                let mut y = vec![0.0; n];
+                softmax(&x, &mut y, Rows { outer, count, inner });
+                for row in 0..outer * inner {
+                    let at = |i: usize| row / inner * count * inner + i * inner + row % inner;
+                    let expected = naive(&(0..count).map(|i| x[at(i)] as f64).collect::<Vec<_>>());
+                    for i in 0..count {
+                        assert!((y[at(i)] as f64 - expected[i]).abs() < 1e-6 * expected[i] + 1e-30, "{count} {i}");
+                    }
+                }
+            }
+        }
+        softmax(&[], &mut [], Rows { outer: 0, count: 3, inner: 1 });
+    }
+
+    #[test]
+    fn quanta() {
+        let parameters =
+            [(0.1, 0, 1.0 / 256.0, 0), (1.5, 9, 1.0 / 255.0, 255), (0.004, 128, 0.001, 128), (80.0, 0, 1e-9, 7)];
+        for count in (1..20).chain([197, 1000]) {
+            for (outer, inner) in [(1, 1), (2, 1), (2, 5)] {
+                let n = outer * count * inner;
+                let x: Vec<u8> = (0..n).map(|i| (i * 73 + i / 7) as u8).collect();
+                for (sx, zx, sy, zy) in parameters {
+                    let (from, to) =
+                        (Quantization { scale: sx, zero_point: zx }, Quantization { scale: sy, zero_point: zy });
+                    let mut y = vec![0; n];
+                    softmax_quantized(&x, &mut y, Rows { outer, count, inner }, from, to);
+                    for row in 0..outer * inner {
+                        let at = |i: usize| row / inner * count * inner + i * inner + row % inner;
+                        let reals: Vec<f64> = (0..count).map(|i| x[at(i)] as f64 * sx as f64).collect();
+                        for (i, p) in naive(&reals).into_iter().enumerate() {
+                            // Unless on the brink of two quanta.
+                            let v = p / sy as f64;
+                            let expected = |v: f64| (v.round_ties_even() + zy as f64).min(255.0) as u8;
+                            let ok = y[at(i)] == expected(v * (1.0 + 2e-6)) || y[at(i)] == expected(v * (1.0 - 2e-6));
+                            assert!(ok, "{count} {i}: {} {v}", y[at(i)]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
