@@ -22,5 +22,5 @@ impl Host for CompiledModel {
 pub fn open(model: &[u8], external: &[ExternalData], options: &CompileOptions) -> Result<Session> {
     let model = CompiledModel::open(model, external, options)?;
     let plan = model.plan().encode();
-    Session::new(&plan, Some(Box::new(model)))
+    Session::new(&plan[..], Some(Box::new(model)))
 }

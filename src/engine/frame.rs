@@ -11,7 +11,7 @@ use crate::plan::ValueId;
 use crate::tensor::{AlignedBytes, Tensor};
 
 /// Where a value is kept.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Place {
     /// In the arena.
     Arena(Range<usize>),

@@ -16,6 +16,7 @@ mod lanes;
 pub mod layer_norm;
 pub mod linear;
 mod math;
+pub mod pool;
 pub mod quantize;
 pub mod resize;
 pub mod softmax;

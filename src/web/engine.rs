@@ -91,7 +91,7 @@ impl EngineSession {
     ) -> std::result::Result<Array, JsValue> {
         let allow_nan = field(options, "allowNaN").is_truthy();
         let inputs = inputs.iter().map(|i| tensor_from_js(&i)).collect::<Result<Vec<_>>>().map_err(thrown)?;
-        match self.session.run(&inputs, outputs.as_deref(), RunOptions { allow_nan }) {
+        match self.session.run(&inputs, outputs.as_deref(), RunOptions { allow_nan, profile: None }) {
             Ok(outputs) => Ok(outputs.iter().map(|(name, tensor)| tensor_to_js(name, tensor)).collect()),
             Err(error) => Err(self.thrown.borrow_mut().take().unwrap_or_else(|| thrown(error))),
         }
