@@ -7,6 +7,8 @@ mod prepare;
 mod profile;
 mod session;
 mod steps;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 pub use profile::{Clock, Measured, Profile};

@@ -235,7 +235,7 @@ mod tests {
             for p in PARAMETERS {
                 let mut q = vec![0; n];
                 quantize(&x, &[p.scale], &[p.zero_point], axis, &mut q);
-                let expected: Vec<u8> = x.iter().map(|&x| reference::quantize(x, params(p))).collect();
+                let expected: Vec<u8> = x.iter().map(|&x| reference::quantize::<u8>(x, params(p))).collect();
                 assert_eq!(q, expected, "{n} {p:?}");
                 let mut back = vec![0.0; n];
                 dequantize(&q, &[p.scale], Some(&[p.zero_point]), axis, &mut back);
@@ -260,7 +260,7 @@ mod tests {
             dequantize(&q, &scales, None, axis, &mut plain);
             for i in 0..n {
                 let p = params(PARAMETERS[i / inner % count]);
-                assert_eq!(q[i], reference::quantize(x[i], p));
+                assert_eq!(q[i], reference::quantize::<u8>(x[i], p));
                 assert_eq!(back[i], reference::dequantize(q[i] as i32, p));
                 assert_eq!(plain[i], q[i] as f32 * p.scale);
             }
@@ -285,7 +285,7 @@ mod tests {
                     for (i, &y) in y.iter().enumerate() {
                         let (image, pixel, channel) = (i / (channels * pixels), i / channels % pixels, i % channels);
                         let x = x[(image * channels + channel) * pixels + pixel];
-                        assert_eq!(y, reference::quantize(x, params(p)));
+                        assert_eq!(y, reference::quantize::<u8>(x, params(p)));
                     }
                 }
             }
@@ -302,7 +302,7 @@ mod tests {
             let (low, high) = x.iter().fold((0f32, 0f32), |(l, h), &v| (l.min(v), h.max(v)));
             assert_eq!(p.scale, if low == high { 1.0 } else { (high - low) / 255.0 });
             for (&x, &y) in x.iter().zip(&y) {
-                assert_eq!(y, reference::quantize(x, params(p)));
+                assert_eq!(y, reference::quantize::<u8>(x, params(p)));
             }
         }
     }

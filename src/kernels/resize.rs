@@ -257,7 +257,7 @@ mod tests {
                     let column = |s: u32| at(vp[r][0], s) * vw[r][0] + at(vp[r][1], s) * vw[r][1];
                     let expected = column(up[s][0]) * uw[s][0] + column(up[s][1]) * uw[s][1];
                     assert_eq!(y[i], expected);
-                    assert_eq!(yq[i], reference::quantize(expected, Params { scale: 0.021, zero_point: 131 }));
+                    assert_eq!(yq[i], reference::quantize::<u8>(expected, Params { scale: 0.021, zero_point: 131 }));
                 }
             }
         }
