@@ -49,6 +49,8 @@ fn small() -> Plan {
         Operation::Conv(Conv {
             x: 1,
             y: 2,
+            row_stride: 2,
+            column: 0,
             window,
             channels: 2,
             groups: 1,

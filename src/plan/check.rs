@@ -338,7 +338,8 @@ impl Checker<'_> {
     }
 
     fn conv(&mut self, conv: &Conv) -> Result<()> {
-        let Conv { x, y, window, channels, groups, zero_point, weights, weight_zero_points, bias, finish } = conv;
+        let Conv { x, y, row_stride, column, window, channels, groups, .. } = conv;
+        let Conv { zero_point, weights, weight_zero_points, bias, finish, .. } = conv;
         let c = window.input[3];
         require(
             *groups > 0 && c.is_multiple_of(*groups) && channels.is_multiple_of(*groups),
@@ -352,9 +353,11 @@ impl Checker<'_> {
             self.read(*parameters, DataType::Float32, Some(2))?;
             require(!matches!(finish, Finish::Quantized { .. }), "a result with parameters found while running")?;
         }
-        let (from, to) = self.window(window, *channels)?;
+        let (from, _) = self.window(window, *channels)?;
         self.read(*x, DataType::Uint8, from)?;
-        self.finish(finish, *y, *channels, to)
+        require(column.checked_add(*channels).is_some_and(|end| end <= *row_stride), "results that overlap")?;
+        let positions = sized(product(&[window.input[0], window.output[0], window.output[1]]))?;
+        self.finish(finish, *y, *channels, extent(&[positions, *channels], *column, &[*row_stride, 1]))
     }
 
     fn quantized_product(&mut self, product: &MatMul<Quanta>) -> Result<()> {

@@ -72,8 +72,13 @@ pub enum Finish {
 pub struct Conv {
     /// `Uint8`, `[n, h, w, c]`.
     pub x: ValueId,
-    /// `[n, oh, ow, channels]`; type by `finish`.
+    /// Result; type by `finish`. Element `(position, channel)` of `[n, oh, ow, channels]` goes to
+    /// `position * row_stride + column + channel`.
     pub y: ValueId,
+    /// Elements between neighbouring positions: `channels`, or more where `y` is a join of several results.
+    pub row_stride: usize,
+    /// First channel in `y`: 0, or more in a join.
+    pub column: usize,
     /// Sizes.
     pub window: Window,
     /// Output channels.

@@ -113,9 +113,11 @@ impl Product {
     fn compute(&self, prepared: &Prepared, frame: &mut Frame) -> Result<()> {
         let ([x], [y], scratch) = frame.views([self.plan.x], [self.plan.y])?;
         let x = first(x, product(&self.plan.window.input))?;
-        let channels = self.plan.channels;
-        let mut y = out(y, self.result, self.positions * channels)?;
-        conv_kernel(&self.weights, prepared, x, &mut y, 0..self.positions, channels, 0, scratch);
+        let Conv { row_stride, column, channels, .. } = self.plan;
+        // Up to the last result; the rest of a join is not ours.
+        let len = self.positions.saturating_sub(1) * row_stride + column + channels;
+        let mut y = out(y, self.result, if self.positions == 0 { 0 } else { len })?;
+        conv_kernel(&self.weights, prepared, x, &mut y, 0..self.positions, row_stride, column, scratch);
         Ok(())
     }
 }
