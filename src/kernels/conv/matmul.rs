@@ -1,6 +1,10 @@
 //! Products of two activations.
 
-use super::{Finish, Out, reference};
+use super::driver::{self, Destination, Right, SIGN, carve_numbers, multiply};
+use super::finish::Kind;
+use super::gather::Matrix;
+use super::weights::{Columns, PANEL, operand, product, within_magic};
+use super::{Finish, Out};
 use crate::kernels::isa::Dot;
 
 /// Sizes of a product `y[m][n] = sum over k of a[m][k] * b[k][n]`.
@@ -19,33 +23,68 @@ pub struct MatMulShape {
 }
 
 /// A product of two matrices of quanta, ready to run on any number of pairs.
+///
+/// The right one is shifted to s8 and packed as weights are, see [`super::ConvWeights`], each time.
 #[derive(Clone, Debug)]
 pub struct MatMul {
+    dot: Dot,
     shape: MatMulShape,
     a_zero_point: u8,
-    b_zero_point: u8,
+    /// Of `b`, as s8.
+    b_zero_point: i8,
+    /// From the finish, by padded column.
+    bias: Vec<i32>,
     multipliers: Vec<f32>,
-    finish: super::finish::Kind,
+    addend: Vec<f32>,
+    zero_points: Vec<i8>,
+    kind: Kind,
 }
 
 impl MatMul {
+    /// Both operands are u8 with one zero point each.
+    ///
     /// # Panics
     ///
-    /// When the lists of `finish` have other lengths than they must.
-    pub fn new(_dot: Dot, shape: &MatMulShape, a_zero_point: u8, b_zero_point: u8, finish: &Finish<'_>) -> Self {
-        finish.check(shape.n);
+    /// When the lists of `finish` have other lengths than they must, or sizes overflow.
+    pub fn new(dot: Dot, shape: &MatMulShape, a_zero_point: u8, b_zero_point: u8, finish: &Finish<'_>) -> Self {
+        let n = shape.n;
+        finish.check(n);
+        let padded = product(&[n.div_ceil(PANEL), PANEL]);
+        product(&[padded, shape.k.next_multiple_of(4)]);
+        product(&[shape.m, shape.k]);
+        let reach = |z: u8| z.max(255 - z) as f64;
+        let largest = shape.k as f64 * reach(a_zero_point) * reach(b_zero_point);
+        let bias = |i: usize| finish.bias().get(i).copied().unwrap_or(0);
+        let bounded = (0..n).all(|i| within_magic(largest + bias(i).unsigned_abs() as f64, finish.multiplier(i)));
+        let list = |used: bool, f: &dyn Fn(usize) -> f32| {
+            (0..if used { padded } else { 0 }).map(|i| if i < n { f(i) } else { 0.0 }).collect()
+        };
+        let z = (b_zero_point ^ SIGN) as i8;
         Self {
+            dot: dot.compiled(),
             shape: *shape,
             a_zero_point,
-            b_zero_point,
-            multipliers: (0..shape.n).map(|n| finish.multiplier(n)).collect(),
-            finish: finish.kind(false),
+            b_zero_point: z,
+            bias: (0..padded).map(bias).collect(),
+            multipliers: list(!matches!(finish, Finish::Integer { .. }), &|i| finish.multiplier(i)),
+            addend: list(matches!(finish, Finish::Float { .. }), &|i| finish.addend(i)),
+            zero_points: vec![z; if z == 0 { 0 } else { padded }],
+            kind: finish.kind(bounded),
         }
+    }
+
+    fn steps(&self) -> usize {
+        self.shape.k.div_ceil(4)
+    }
+
+    fn panels(&self) -> usize {
+        self.shape.n.div_ceil(PANEL)
     }
 
     /// Scratch memory that [`Self::run`] needs.
     pub fn scratch_bytes(&self) -> usize {
-        0
+        let packed = product(&[self.panels(), PANEL, self.steps() * 4 + size_of::<i32>()]);
+        driver::scratch_bytes(self.dot, self.steps(), self.shape.m) + packed + 2 * driver::ALIGNMENT
     }
 
     /// Computes `y`, dense `[m][n]`, from one pair of matrices.
@@ -53,28 +92,113 @@ impl MatMul {
     /// # Panics
     ///
     /// When a slice is too short, or `y` is of another type than the finish.
-    pub fn run(&self, a: &[u8], b: &[u8], y: &mut Out<'_>, _scratch: &mut [u8]) {
-        let MatMulShape { m, k, n, a_strides, b_strides } = self.shape;
-        for row in 0..m {
-            for column in 0..n {
-                let mut sum = 0i32;
-                for i in 0..k {
-                    let p = a[row * a_strides[0] + i * a_strides[1]] as i32 - self.a_zero_point as i32;
-                    let q = b[i * b_strides[0] + column * b_strides[1]] as i32 - self.b_zero_point as i32;
-                    sum = sum.wrapping_add(p * q);
-                }
-                let multipliers = &[self.multipliers[column]];
-                let finish = match self.finish {
-                    super::finish::Kind::Quantized { zero_point, low, high, .. } => {
-                        Finish::Quantized { bias: &[], multipliers, zero_point, low, high }
-                    }
-                    super::finish::Kind::Float { low, high } => {
-                        Finish::Float { bias: &[], multipliers, scale: 1.0, addend: &[], low, high }
-                    }
-                    super::finish::Kind::Integer => Finish::Integer { bias: &[] },
-                };
-                reference::store(sum, 0, &finish, y, row * n + column);
+    pub fn run(&self, a: &[u8], b: &[u8], y: &mut Out<'_>, mut scratch: &mut [u8]) {
+        let MatMulShape { m, k, n, a_strides, .. } = self.shape;
+        if m == 0 || n == 0 {
+            return;
+        }
+        let (steps, panels) = (self.steps(), self.panels());
+        let packed = driver::carve(&mut scratch, panels * steps * 4 * PANEL);
+        let bias = carve_numbers(&mut scratch, panels * PANEL);
+        self.pack(b, packed, bias);
+        let columns = Columns {
+            bias,
+            multipliers: &self.multipliers,
+            addend: &self.addend,
+            zero_points: &self.zero_points,
+            kind: self.kind,
+        };
+        let right = Right { blocks: packed, steps, panels, groups: 1, outputs: n, columns };
+        let source = Matrix { a, k, strides: a_strides };
+        let to = Destination { y, row_stride: n, offset: 0 };
+        multiply(self.dot, &source, &right, to, 0..m, scratch);
+    }
+
+    /// Packs `b` and finds the bias of each column.
+    fn pack(&self, b: &[u8], packed: &mut [u8], bias: &mut [i32]) {
+        let MatMulShape { k, n, b_strides, .. } = self.shape;
+        let steps = self.steps();
+        let z = self.b_zero_point;
+        packed.fill(z as u8);
+        let a_zero_point = operand(self.dot, self.a_zero_point);
+        bias.copy_from_slice(&self.bias);
+        for column in 0..n {
+            let mut sum = 0i32;
+            for i in 0..k {
+                let w = b[i * b_strides[0] + column * b_strides[1]] ^ SIGN;
+                packed[(column / PANEL * steps + i / 4) * 4 * PANEL + column % PANEL * 4 + i % 4] = w;
+                sum = sum.wrapping_add(w as i8 as i32 - z as i32);
             }
+            bias[column] = bias[column].wrapping_sub(a_zero_point.wrapping_mul(sum));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{reference, tests::Random};
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn check(shape: &MatMulShape, za: u8, zb: u8, random: &mut Random) {
+        let MatMulShape { m, k, n, a_strides, b_strides } = *shape;
+        let size = |counts: [usize; 2], strides: [usize; 2]| {
+            counts.iter().zip(strides).map(|(&c, s)| c.saturating_sub(1) * s).sum::<usize>() + 1
+        };
+        let a: Vec<u8> = (0..size([m, k], a_strides)).map(|_| random.quantum()).collect();
+        let b: Vec<u8> = (0..size([k, n], b_strides)).map(|_| random.quantum()).collect();
+        let bias: Vec<i32> = (0..n as i32).map(|n| n * 1000 - 3000).collect();
+        let finish = Finish::Integer { bias: &bias };
+        let requantize = Finish::Quantized { bias: &[], multipliers: &[0.003], zero_point: 100, low: 1, high: 254 };
+        for dot in [Dot::Pairs, Dot::Usdot, Dot::Sdot] {
+            for finish in [finish, requantize] {
+                let product = MatMul::new(dot, shape, za, zb, &finish);
+                let mut scratch = vec![0x5a; product.scratch_bytes()];
+                let (mut y, mut expected) = (vec![0i32; m * n], vec![0i32; m * n]);
+                let (mut q, mut expected_q) = (vec![0u8; m * n], vec![0u8; m * n]);
+                let integer = matches!(finish, Finish::Integer { .. });
+                let mut to = if integer { Out::Int32(&mut y) } else { Out::Uint8(&mut q) };
+                product.run(&a, &b, &mut to, &mut scratch);
+                let mut to = if integer { Out::Int32(&mut expected) } else { Out::Uint8(&mut expected_q) };
+                for row in 0..m {
+                    for column in 0..n {
+                        let sum = (0..k).map(|i| {
+                            let p = a[row * a_strides[0] + i * a_strides[1]] as i32 - za as i32;
+                            p * (b[i * b_strides[0] + column * b_strides[1]] as i32 - zb as i32)
+                        });
+                        reference::store(sum.sum(), column, &finish, &mut to, row * n + column);
+                    }
+                }
+                assert!(y == expected && q == expected_q, "{dot:?} {shape:?} {za} {zb}");
+            }
+        }
+    }
+
+    #[test]
+    fn products_of_activations() {
+        let mut random = Random(4);
+        for (m, k, n) in [(1, 1, 1), (1, 9, 17), (4, 3, 8), (7, 16, 5), (12, 33, 20), (25, 64, 25), (97, 70, 43)] {
+            for (za, zb) in [(0, 0), (255, 128), (128, 255), (3, 130), (120, 0)] {
+                // Both orders of both operands, and heads that lie side by side.
+                for a_strides in [[k, 1], [1, m], [3 * k, 1]] {
+                    for b_strides in [[n, 1], [1, k], [1, 2 * k + 1], [2 * n, 2]] {
+                        check(&MatMulShape { m, k, n, a_strides, b_strides }, za, zb, &mut random);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_to_do() {
+        for (m, k, n) in [(0, 3, 3), (3, 0, 3), (3, 3, 0)] {
+            let shape = MatMulShape { m, k, n, a_strides: [k, 1], b_strides: [n, 1] };
+            let product = MatMul::new(Dot::Usdot, &shape, 1, 2, &Finish::Integer { bias: &[] });
+            let mut scratch = vec![0; product.scratch_bytes()];
+            let mut y = vec![5; m * n];
+            product.run(&vec![0; m * k], &vec![0; k * n], &mut Out::Int32(&mut y), &mut scratch);
+            assert_eq!(y, vec![0; m * n]);
         }
     }
 }

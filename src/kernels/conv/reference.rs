@@ -3,7 +3,6 @@
 use super::{ConvShape, Finish, Out};
 use crate::kernels::quantize::requantize;
 
-#[cfg(test)]
 /// What [`super::conv`] computes, from weights as they are in the model.
 #[allow(clippy::too_many_arguments)]
 pub fn conv(

@@ -1,6 +1,6 @@
 //! Constant weights, packed once, and what the epilogue needs of them.
 
-use super::{Finish, finish::Kind};
+use super::{Finish, driver::Right, finish::Kind};
 use crate::kernels::{Window, isa::Dot};
 
 /// Columns of a panel.
@@ -20,7 +20,7 @@ pub struct ConvShape {
 /// 4 steps of k for each of 8 columns: `[8][4]`.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(32))]
-pub(super) struct Block(pub [i8; 4 * PANEL]);
+struct Block([i8; 4 * PANEL]);
 
 /// Lists by column, padded to whole panels in each group.
 #[derive(Clone, Copy, Debug)]
@@ -45,15 +45,13 @@ pub(super) struct Columns<'a> {
 pub struct ConvWeights {
     pub(super) dot: Dot,
     pub(super) shape: ConvShape,
-    /// Input channels of a group.
-    pub(super) depth: usize,
     /// Blocks of each panel.
     pub(super) steps: usize,
     /// Panels of each group.
-    pub(super) panels: usize,
-    pub(super) blocks: Vec<Block>,
+    panels: usize,
+    blocks: Vec<Block>,
     /// By padded column; empty where all are 0.
-    pub(super) zero_points: Vec<i8>,
+    zero_points: Vec<i8>,
     /// Sum of `w - zero point`, by padded column.
     sums: Vec<i32>,
     /// Sum of `|w - zero point|`, by padded column.
@@ -81,6 +79,9 @@ impl ConvWeights {
     pub fn new(dot: Dot, shape: &ConvShape, weights: &[i8], zero_points: &[i8]) -> Self {
         let ConvShape { window, channels, groups } = *shape;
         let c = window.input[3];
+        let Window { input, output, kernel, strides, dilations, pads } = window;
+        let sizes = [&input[..], &output, &kernel, &strides, &dilations, &pads].concat();
+        assert!(sizes.iter().all(|&size| size <= 1 << 30), "a size beyond all memory");
         assert!(
             groups > 0 && c.is_multiple_of(groups) && channels.is_multiple_of(groups),
             "groups divide the channels"
@@ -102,7 +103,6 @@ impl ConvWeights {
         let mut packed = Self {
             dot: dot.compiled(),
             shape: *shape,
-            depth,
             steps,
             panels,
             blocks: vec![Block([0; 4 * PANEL]); product(&[groups, panels, steps])],
@@ -193,7 +193,21 @@ impl ConvWeights {
         prepared.kind = finish.kind(bounded);
     }
 
-    pub(super) fn columns<'a>(&'a self, prepared: &'a Prepared) -> Columns<'a> {
+    /// The packed weights, as kernels read them.
+    pub(super) fn right<'a>(&'a self, prepared: &'a Prepared) -> Right<'a> {
+        let bytes = size_of_val(&*self.blocks);
+        Right {
+            // SAFETY: blocks are bytes without gaps.
+            blocks: unsafe { std::slice::from_raw_parts(self.blocks.as_ptr().cast::<u8>(), bytes) },
+            steps: self.steps,
+            panels: self.panels,
+            groups: self.shape.groups,
+            outputs: self.shape.channels / self.shape.groups,
+            columns: self.columns(prepared),
+        }
+    }
+
+    fn columns<'a>(&'a self, prepared: &'a Prepared) -> Columns<'a> {
         assert_eq!(prepared.bias.len(), self.sums.len(), "prepared for other weights");
         Columns {
             bias: &prepared.bias,
@@ -205,7 +219,7 @@ impl ConvWeights {
     }
 
     /// Padded column of an output channel.
-    pub(super) fn column(&self, n: usize) -> usize {
+    fn column(&self, n: usize) -> usize {
         let outputs = self.shape.channels / self.shape.groups;
         n / outputs * self.panels * PANEL + n % outputs
     }

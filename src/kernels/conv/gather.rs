@@ -1,0 +1,153 @@
+//! Rows of the left operand: windows of an image, or rows of a matrix, brought together in a block.
+
+use super::kernel::Kernel;
+use crate::kernels::Window;
+
+/// Where rows come from.
+pub(super) trait Source {
+    /// Writes `rows` rows from `first` on, of `group`, every `row_bytes` bytes of `to`; elements are xor `mask`. What
+    /// follows the elements of a row keeps any contents.
+    fn gather<K: Kernel>(&self, first: usize, rows: usize, group: usize, mask: u8, to: &mut [u8], row_bytes: usize);
+
+    /// The rows of `group` as they lie in memory, and the bytes from one to the next, where they can be used so: whole
+    /// blocks of k, nothing behind the last row needed.
+    fn direct(&self, group: usize) -> Option<(&[u8], usize)>;
+}
+
+/// Copies `from[at..at + len]` to element `element` of `to`. Elements behind are overwritten: rows are written in order.
+#[inline(always)]
+fn copy<K: Kernel>(from: &[u8], at: usize, len: usize, mask: u8, to: &mut [u8], element: usize) {
+    let whole = len.next_multiple_of(K::CHUNK);
+    let fits = |size: usize, start: usize, len: usize| start <= size && len <= size - start;
+    if fits(from.len(), at, whole) && fits(to.len(), element * K::ELEMENT, whole * K::ELEMENT) {
+        // SAFETY: just checked.
+        unsafe { K::copy(from.as_ptr().add(at), to.as_mut_ptr().add(element * K::ELEMENT), len, mask) }
+    } else {
+        for (i, &byte) in from[at..][..len].iter().enumerate() {
+            K::put(to, element + i, byte ^ mask);
+        }
+    }
+}
+
+/// Sets `len` elements.
+fn fill<K: Kernel>(to: &mut [u8], element: usize, len: usize, byte: u8) {
+    if K::ELEMENT == 1 {
+        to[element..][..len].fill(byte);
+    } else {
+        for pair in to[2 * element..][..2 * len].chunks_exact_mut(2) {
+            pair.copy_from_slice(&[byte, 0]);
+        }
+    }
+}
+
+/// Windows of `[n, h, w, c]`, less groups.
+pub(super) struct Windows<'a> {
+    /// All of the input; sizes are checked to be within 2^30.
+    pub x: &'a [u8],
+    pub window: &'a Window,
+    pub groups: usize,
+    /// What lies outside.
+    pub zero_point: u8,
+}
+
+impl Windows<'_> {
+    /// Whether the taps of a row of the window follow each other in memory.
+    fn dense(&self) -> bool {
+        self.groups == 1 && (self.window.dilations[1] == 1 || self.window.kernel[1] == 1)
+    }
+}
+
+/// The taps of `taps`, from the first on, that lie within `size`, when the first lies at `start`.
+fn inside(start: i64, step: usize, taps: usize, size: usize) -> (usize, usize) {
+    let step = step.max(1) as i64;
+    let until = |limit: i64| ((limit - start).max(0) as u64).div_ceil(step as u64).min(taps as u64) as usize;
+    let first = until(0);
+    (first, until(size as i64).max(first))
+}
+
+impl Source for Windows<'_> {
+    fn gather<K: Kernel>(&self, first: usize, rows: usize, group: usize, mask: u8, to: &mut [u8], row_bytes: usize) {
+        let Window { input: [_, h, w, c], output: [oh, ow], kernel: [kh, kw], strides, dilations, pads } = *self.window;
+        let depth = c / self.groups;
+        let outside = self.zero_point ^ mask;
+        let dense = self.dense();
+        // One run of elements for each row of the window, or for each tap.
+        let (runs, run) = if dense { (1, kw * depth) } else { (kw, depth) };
+        for row in 0..rows {
+            let position = first + row;
+            let (image, y, x) = (position / (oh * ow), position / ow % oh, position % ow);
+            let top = y as i64 * strides[0] as i64 - pads[0] as i64;
+            let left = x as i64 * strides[1] as i64 - pads[1] as i64;
+            let (top_in, bottom_in) = inside(top, dilations[0], kh, h);
+            let (left_in, right_in) = inside(left, dilations[1], kw, w);
+            let mut element = row * (row_bytes / K::ELEMENT);
+            for ky in 0..kh {
+                if ky < top_in || ky >= bottom_in || left_in == right_in {
+                    fill::<K>(to, element, kw * depth, outside);
+                    element += kw * depth;
+                    continue;
+                }
+                // Of the tap kx = 0, wherever it lies.
+                let line = (image * h) as i64 + top + (ky * dilations[0]) as i64;
+                let start = (line * w as i64 + left) * c as i64 + (group * depth) as i64;
+                if left_in == 0 && right_in == kw {
+                    for kx in 0..runs {
+                        let at = start as usize + kx * dilations[1] * c;
+                        copy::<K>(self.x, at, run, mask, to, element);
+                        element += run;
+                    }
+                } else if dense {
+                    let (before, len, after) = (left_in * depth, (right_in - left_in) * depth, (kw - right_in) * depth);
+                    fill::<K>(to, element, before, outside);
+                    copy::<K>(self.x, (start + before as i64) as usize, len, mask, to, element + before);
+                    fill::<K>(to, element + before + len, after, outside);
+                    element += kw * depth;
+                } else {
+                    for kx in 0..kw {
+                        if (left_in..right_in).contains(&kx) {
+                            let at = (start + kx as i64 * dilations[1] as i64 * c as i64) as usize;
+                            copy::<K>(self.x, at, depth, mask, to, element);
+                        } else {
+                            fill::<K>(to, element, depth, outside);
+                        }
+                        element += depth;
+                    }
+                }
+            }
+        }
+    }
+
+    fn direct(&self, group: usize) -> Option<(&[u8], usize)> {
+        let Window { input: [_, h, w, c], output, kernel, strides, pads, .. } = *self.window;
+        let depth = c / self.groups;
+        let plain = kernel == [1, 1] && strides == [1, 1] && pads == [0, 0] && output == [h, w];
+        (plain && depth.is_multiple_of(4)).then(|| (&self.x[(group * depth).min(self.x.len())..], c))
+    }
+}
+
+/// Rows of a matrix.
+pub(super) struct Matrix<'a> {
+    pub a: &'a [u8],
+    pub k: usize,
+    /// For m and k.
+    pub strides: [usize; 2],
+}
+
+impl Source for Matrix<'_> {
+    fn gather<K: Kernel>(&self, first: usize, rows: usize, _group: usize, mask: u8, to: &mut [u8], row_bytes: usize) {
+        for row in 0..rows {
+            let (at, element) = ((first + row) * self.strides[0], row * (row_bytes / K::ELEMENT));
+            if self.strides[1] == 1 {
+                copy::<K>(self.a, at, self.k, mask, to, element);
+            } else {
+                for k in 0..self.k {
+                    K::put(to, element + k, self.a[at + k * self.strides[1]] ^ mask);
+                }
+            }
+        }
+    }
+
+    fn direct(&self, _group: usize) -> Option<(&[u8], usize)> {
+        (self.strides[1] == 1 && self.k.is_multiple_of(4)).then_some((self.a, self.strides[0]))
+    }
+}
