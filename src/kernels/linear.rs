@@ -1,6 +1,6 @@
 //! From floats to quanta and back: `QuantizeLinear`, `DequantizeLinear`, `DynamicQuantizeLinear`.
 
-use super::lanes::{BLOCK, F32x4, I32x4, load_block, narrow, store_block, widen};
+use super::lanes::{BLOCK, F32x4, I32x4, interleave_3, interleave_4, load_block, narrow, store_block, widen};
 use super::quantize::dynamic_params;
 use super::{Axis, Quantization};
 
@@ -39,8 +39,8 @@ pub fn quantize_transposed(
     for (x, y) in x.chunks_exact(image).zip(y.chunks_exact_mut(image)) {
         match channels {
             1 => quantize_run(x, q, y),
-            3 => interleave::<3, 48>(x, pixels, q, y),
-            4 => interleave::<4, 64>(x, pixels, q, y),
+            3 => interleave(x, pixels, q, y, interleave_3),
+            4 => interleave(x, pixels, q, y, interleave_4),
             _ => {
                 for (channel, plane) in x.chunks_exact(pixels).enumerate() {
                     let mut quanta = [0; 256];
@@ -128,7 +128,7 @@ struct Quantizer {
     scale: F32x4,
     low: F32x4,
     high: F32x4,
-    zero_point: I32x4,
+    zero_point: i16,
 }
 
 impl Quantizer {
@@ -139,17 +139,16 @@ impl Quantizer {
             scale: F32x4::splat(p.scale),
             low: F32x4::splat(-zero_point),
             high: F32x4::splat(255.0 - zero_point),
-            zero_point: I32x4::splat(p.zero_point as i32),
+            zero_point: p.zero_point.into(),
         }
     }
 
     /// The bounds are whole, so clamping before rounding is clamping after it.
     #[inline(always)]
     fn block(self, x: &[f32; BLOCK]) -> [u8; BLOCK] {
-        narrow(load_block(x).map(|x| {
-            let v = (x / self.scale).nan_to_zero();
-            v.or_higher(self.low).or_lower(self.high).round_small() + self.zero_point
-        }))
+        let v =
+            load_block(x).map(|x| (x / self.scale).nan_to_zero().or_higher(self.low).or_lower(self.high).round_small());
+        narrow(v, self.zero_point)
     }
 
     /// Up to [`BLOCK`] elements.
@@ -187,14 +186,18 @@ fn dequantize_run(x: &[u8], p: Quantization, y: &mut [f32]) {
 
 /// One image of `C` channels, [`BLOCK`] pixels at a time; `B = C * BLOCK`.
 #[inline(always)]
-fn interleave<const C: usize, const B: usize>(x: &[f32], pixels: usize, q: Quantizer, y: &mut [u8]) {
+fn interleave<const C: usize, const B: usize>(
+    x: &[f32],
+    pixels: usize,
+    q: Quantizer,
+    y: &mut [u8],
+    mix: impl Fn([[u8; BLOCK]; C]) -> [u8; B],
+) {
     let planes: [&[f32]; C] = std::array::from_fn(|c| &x[c * pixels..][..pixels]);
     let (blocks, rest) = y.as_chunks_mut::<B>();
     for (i, block) in blocks.iter_mut().enumerate() {
         let quanta = planes.map(|plane| q.block(plane[i * BLOCK..].first_chunk().expect("whole")));
-        for (j, to) in block.iter_mut().enumerate() {
-            *to = quanta[j % C][j / C];
-        }
+        *block = mix(quanta);
     }
     let at = blocks.len() * BLOCK;
     let quanta = planes.map(|plane| q.part(&plane[at..]));
@@ -235,7 +238,7 @@ mod tests {
             for p in PARAMETERS {
                 let mut q = vec![0; n];
                 quantize(&x, &[p.scale], &[p.zero_point], axis, &mut q);
-                let expected: Vec<u8> = x.iter().map(|&x| reference::quantize(x, params(p))).collect();
+                let expected: Vec<u8> = x.iter().map(|&x| reference::quantize::<u8>(x, params(p))).collect();
                 assert_eq!(q, expected, "{n} {p:?}");
                 let mut back = vec![0.0; n];
                 dequantize(&q, &[p.scale], Some(&[p.zero_point]), axis, &mut back);
@@ -260,7 +263,7 @@ mod tests {
             dequantize(&q, &scales, None, axis, &mut plain);
             for i in 0..n {
                 let p = params(PARAMETERS[i / inner % count]);
-                assert_eq!(q[i], reference::quantize(x[i], p));
+                assert_eq!(q[i], reference::quantize::<u8>(x[i], p));
                 assert_eq!(back[i], reference::dequantize(q[i] as i32, p));
                 assert_eq!(plain[i], q[i] as f32 * p.scale);
             }
@@ -285,7 +288,7 @@ mod tests {
                     for (i, &y) in y.iter().enumerate() {
                         let (image, pixel, channel) = (i / (channels * pixels), i / channels % pixels, i % channels);
                         let x = x[(image * channels + channel) * pixels + pixel];
-                        assert_eq!(y, reference::quantize(x, params(p)));
+                        assert_eq!(y, reference::quantize::<u8>(x, params(p)));
                     }
                 }
             }
@@ -302,7 +305,7 @@ mod tests {
             let (low, high) = x.iter().fold((0f32, 0f32), |(l, h), &v| (l.min(v), h.max(v)));
             assert_eq!(p.scale, if low == high { 1.0 } else { (high - low) / 255.0 });
             for (&x, &y) in x.iter().zip(&y) {
-                assert_eq!(y, reference::quantize(x, params(p)));
+                assert_eq!(y, reference::quantize::<u8>(x, params(p)));
             }
         }
     }
