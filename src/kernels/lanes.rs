@@ -208,24 +208,34 @@ mod form {
     }
 
     #[inline(always)]
+    fn zip_rows(v: [v128; 16]) -> [v128; 16] {
+        let pair = |i: usize| zip_bytes(v[i], v[i + 8]);
+        let ([a, b], [c, d], [e, f], [g, h]) = (pair(0), pair(1), pair(2), pair(3));
+        let ([i, j], [k, l], [m, n], [o, p]) = (pair(4), pair(5), pair(6), pair(7));
+        [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+    }
+
+    #[inline(always)]
     fn zip_pairs(a: v128, b: v128) -> [v128; 2] {
         [i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(a, b), i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(a, b)]
     }
 
-    /// Rows become columns.
+    /// Rows become columns: four rows of four elements, `x_step` elements apart, to rows that are `y_step` apart.
+    ///
+    /// # Panics
+    /// If a slice is too short.
     #[inline(always)]
-    pub fn transpose_4(rows: [&[[u8; 4]; 4]; 4]) -> [[[u8; 4]; 4]; 4] {
-        // SAFETY: each reference covers 16 bytes.
-        let [a, b, c, d] = rows.map(|row| unsafe { v128_load(row.as_ptr().cast()) });
+    pub fn transpose_4(x: &[[u8; 4]], x_step: usize, y: &mut [[u8; 4]], y_step: usize) {
+        let (x, y) = (&x[..3 * x_step + 4], &mut y[..3 * y_step + 4]);
+        // SAFETY: the last row ends where the slice does, or before.
+        let row = |i: usize| unsafe { v128_load(x.as_ptr().add(i * x_step).cast()) };
         let zip = |a, b| [i32x4_shuffle::<0, 4, 1, 5>(a, b), i32x4_shuffle::<2, 6, 3, 7>(a, b)];
-        let ([ac, ac_high], [bd, bd_high]) = (zip(a, c), zip(b, d));
-        let columns = [zip(ac, bd), zip(ac_high, bd_high)];
-        let mut result = [[[0; 4]; 4]; 4];
-        for (to, v) in result.iter_mut().zip(columns.as_flattened()) {
-            // SAFETY: the row has 16 bytes.
-            unsafe { v128_store(to.as_mut_ptr().cast(), *v) };
+        let ([ac, ac_high], [bd, bd_high]) = (zip(row(0), row(2)), zip(row(1), row(3)));
+        let ([a, b], [c, d]) = (zip(ac, bd), zip(ac_high, bd_high));
+        for (row, v) in [a, b, c, d].into_iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { v128_store(y.as_mut_ptr().add(row * y_step).cast(), v) };
         }
-        result
     }
 
     /// Rows become columns: sixteen rows of sixteen bytes, `x_step` apart, to rows that are `y_step` apart.
@@ -234,13 +244,14 @@ mod form {
     /// If a slice is too short.
     #[inline(always)]
     pub fn transpose_16(x: &[u8], x_step: usize, y: &mut [u8], y_step: usize) {
-        let mut v: [v128; 16] = std::array::from_fn(|i| load_bytes(x[i * x_step..].first_chunk().expect("16 bytes")));
+        let (x, y) = (&x[..15 * x_step + 16], &mut y[..15 * y_step + 16]);
+        // SAFETY: the last row ends where the slice does, or before.
+        let v: [v128; 16] = std::array::from_fn(|i| unsafe { v128_load(x.as_ptr().add(i * x_step).cast()) });
         // Each round pairs row i with row i + 8 and doubles the length of what belongs together.
-        for _ in 0..4 {
-            v = std::array::from_fn(|i| zip_bytes(v[i / 2], v[i / 2 + 8])[i % 2]);
-        }
-        for (i, v) in v.into_iter().enumerate() {
-            *y[i * y_step..].first_chunk_mut().expect("16 bytes") = bytes(I32x4(v));
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = zip_rows(zip_rows(zip_rows(zip_rows(v))));
+        for (row, v) in [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p].into_iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { v128_store(y.as_mut_ptr().add(row * y_step).cast(), v) };
         }
     }
 
@@ -390,8 +401,12 @@ mod form {
     }
 
     #[inline(always)]
-    pub fn transpose_4(rows: [&[[u8; 4]; 4]; 4]) -> [[[u8; 4]; 4]; 4] {
-        from_fn(|column| from_fn(|row| rows[row][column]))
+    pub fn transpose_4(x: &[[u8; 4]], x_step: usize, y: &mut [[u8; 4]], y_step: usize) {
+        for i in 0..4 {
+            for j in 0..4 {
+                y[i * y_step + j] = x[j * x_step + i];
+            }
+        }
     }
 
     #[inline(always)]

@@ -63,6 +63,19 @@ pub fn quantize_transposed(
 pub fn dequantize(x: &[u8], scales: &[f32], zero_points: Option<&[u8]>, axis: Axis, y: &mut [f32]) {
     assert_eq!(x.len(), y.len(), "lengths differ");
     check_parameters(scales.len(), zero_points.map(<[u8]>::len), axis);
+    if axis.inner == 1 && axis.count > 1 {
+        for (x, y) in x.chunks(axis.count).zip(y.chunks_mut(axis.count)) {
+            match zero_points {
+                Some(zero_points) => {
+                    for (((y, &x), &z), s) in y.iter_mut().zip(x).zip(zero_points).zip(scales) {
+                        *y = (x as i32 - z as i32) as f32 * s;
+                    }
+                }
+                None => y.iter_mut().zip(x).zip(scales).for_each(|((y, &x), s)| *y = x as f32 * s),
+            }
+        }
+        return;
+    }
     for_each_run(x.len(), axis, |at, n, p| {
         let (scale, zero_point) = (scales[p], zero_points.map_or(0, |z| z[p]));
         dequantize_run(&x[at..][..n], Quantization { scale, zero_point }, &mut y[at..][..n]);
