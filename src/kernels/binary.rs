@@ -1,6 +1,6 @@
 //! Arithmetic of two quantized operands: `QLinearAdd`, `QLinearMul` and their like.
 
-use super::lanes::{BLOCK, F32x4, I32x4, narrow, widen};
+use super::lanes::{BLOCK, F32x4, I32x4, round_and_join, split};
 use super::strided::{Strided, broadcast};
 use super::{BinaryQuantization, Quantization, QuantizedBinary};
 
@@ -38,8 +38,8 @@ impl Bounds {
 
     /// Bounds are whole, so clamping before rounding is clamping after it.
     #[inline(always)]
-    fn round(self, v: F32x4) -> I32x4 {
-        self.low.or_higher(v).or_lower(self.high).round_small()
+    fn clamp(self, v: F32x4) -> F32x4 {
+        self.low.or_higher(v).or_lower(self.high)
     }
 }
 
@@ -51,9 +51,9 @@ fn add(p: &BinaryQuantization, sign: f32, shape: &[usize], a: Strided<u8>, b: St
     let fixed = p.y.zero_point as f32 - (ra * p.a.zero_point as f32 + rb * p.b.zero_point as f32);
     let (ra, rb, fixed, bounds) = (F32x4::splat(ra), F32x4::splat(rb), F32x4::splat(fixed), Bounds::new(p));
     broadcast(shape, a, b, y, |a, b, y: &mut [u8; BLOCK]| {
-        let (a, b) = (widen(a), widen(b));
-        *y = narrow(std::array::from_fn(|i| {
-            bounds.round((fixed + F32x4::from_int(a[i]) * ra) + F32x4::from_int(b[i]) * rb)
+        let (a, b) = (split(a), split(b));
+        *y = round_and_join(std::array::from_fn(|i| {
+            bounds.clamp((fixed + F32x4::from_int(a[i]) * ra) + F32x4::from_int(b[i]) * rb)
         }));
     });
 }
@@ -64,9 +64,9 @@ fn multiply(p: &BinaryQuantization, shape: &[usize], a: Strided<u8>, b: Strided<
     let (za, zb) = (I32x4::splat(p.a.zero_point.into()), I32x4::splat(p.b.zero_point.into()));
     let (zy, bounds) = (F32x4::splat(p.y.zero_point as f32), Bounds::new(p));
     broadcast(shape, a, b, y, |a, b, y: &mut [u8; BLOCK]| {
-        let (a, b) = (widen(a), widen(b));
-        *y = narrow(std::array::from_fn(|i| {
-            bounds.round((F32x4::from_int(a[i] - za) * F32x4::from_int(b[i] - zb)) * r + zy)
+        let (a, b) = (split(a), split(b));
+        *y = round_and_join(std::array::from_fn(|i| {
+            bounds.clamp((F32x4::from_int(a[i] - za) * F32x4::from_int(b[i] - zb)) * r + zy)
         }));
     });
 }

@@ -1,6 +1,7 @@
 //! Between types of numbers: ONNX's `Cast`.
 
 use super::NumberType;
+use super::copy::copy_bytes;
 
 /// Bytes that one number takes.
 pub fn number_size(of: NumberType) -> usize {
@@ -20,7 +21,7 @@ pub fn cast(from: NumberType, to: NumberType, x: &[u8], y: &mut [u8]) {
     assert!(x.len().is_multiple_of(number_size(from)) && y.len().is_multiple_of(number_size(to)), "whole numbers");
     assert_eq!(x.len() / number_size(from), y.len() / number_size(to), "lengths differ");
     if from == to && from != NumberType::Bool {
-        return y.copy_from_slice(x);
+        return copy_bytes(x, y);
     }
     match from {
         NumberType::Float32 => cast_from(f32::from_le_bytes, to, x, y),

@@ -1,5 +1,6 @@
 //! Moving elements: slices, joins, transposes, repeats.
 
+use super::lanes::{transpose_4, transpose_16};
 use super::strided::{Dim, Loops};
 
 /// Where the elements of a copy lie in an array.
@@ -41,26 +42,54 @@ pub fn fill(y: &mut [u8], value: &[u8]) {
     }
 }
 
-/// Copies one run; quicker than `copy_from_slice` for some tens of bytes, as WebAssembly's `memory.copy` is a call.
-#[inline(always)]
-pub(crate) fn copy_run(from: &[u8], to: &mut [u8]) {
+/// `copy_from_slice` without `memory.copy`, which is a call, and for some sizes on some processors many times slower
+/// than vector instructions.
+///
+/// # Panics
+/// If the lengths differ.
+#[inline]
+pub fn copy_bytes(from: &[u8], to: &mut [u8]) {
     assert_eq!(from.len(), to.len(), "lengths differ");
-    let n = from.len();
-    if n > 256 {
-        return to.copy_from_slice(from);
-    }
-    if n < 16 {
+    if from.len() < 16 {
         for (to, &from) in to.iter_mut().zip(from) {
             *to = from;
         }
         return;
     }
-    let (blocks, _) = from.as_chunks::<16>();
-    for (to, from) in to.as_chunks_mut::<16>().0.iter_mut().zip(blocks) {
-        *to = *from;
+    // Four at a time; a loop over single blocks LLVM would turn into `memory.copy`.
+    let (large, rest) = from.as_chunks::<64>();
+    let (large_to, rest_to) = to.as_chunks_mut::<64>();
+    for (to, from) in large_to.iter_mut().zip(large) {
+        copy_64(from, to);
     }
-    let last: &[u8; 16] = from.last_chunk().expect("long enough");
-    *to.last_chunk_mut().expect("long enough") = *last;
+    let n = rest.len();
+    for at in (0..n & !15).step_by(16) {
+        copy_16(rest[at..].first_chunk().expect("whole"), rest_to[at..].first_chunk_mut().expect("whole"));
+    }
+    if n % 16 != 0 {
+        // Reaches back.
+        copy_16(from.last_chunk().expect("long enough"), to.last_chunk_mut().expect("long enough"));
+    }
+}
+
+#[inline(always)]
+fn copy_16(from: &[u8; 16], to: &mut [u8; 16]) {
+    *to = *from;
+}
+
+#[inline(always)]
+fn copy_64(from: &[u8; 64], to: &mut [u8; 64]) {
+    let (from, to) = (from.as_chunks::<16>().0, to.as_chunks_mut::<16>().0);
+    let [a, b, c, d] = [from[0], from[1], from[2], from[3]];
+    (to[0], to[1], to[2], to[3]) = (a, b, c, d);
+}
+
+/// [`copy_bytes`] of floats.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn copy_floats(from: &[f32], to: &mut [f32]) {
+    copy_bytes(bytemuck::cast_slice(from), bytemuck::cast_slice_mut(to));
 }
 
 /// Outermost first: what is written lies in order, as far as it can.
@@ -81,7 +110,7 @@ fn copy_elements<const N: usize>(x: &[u8], y: &mut [u8], shape: &[usize], from: 
     if inner.steps == [1, 1] {
         return loops.for_each(start, |[from, to]| {
             let (from, to) = (&x[from..][..inner.count], &mut y[to..][..inner.count]);
-            copy_run(from.as_flattened(), to.as_flattened_mut());
+            copy_bytes(from.as_flattened(), to.as_flattened_mut());
         });
     }
     // Written in order by the inner loop and read in order by another one: a transpose.
@@ -110,14 +139,25 @@ fn transpose<const N: usize>(
     columns: usize,
 ) {
     // Tiles, so that the lines that are written to stay in the cache.
-    const TILE: usize = 16;
-    for top in (0..rows).step_by(TILE) {
-        let height = TILE.min(rows - top);
-        for left in (0..columns).step_by(TILE) {
-            for c in left..(left + TILE).min(columns) {
-                let to = &mut y[c * y_step + top..][..height];
-                for (r, to) in to.iter_mut().enumerate() {
-                    *to = x[(top + r) * x_step + c];
+    let tile = if N == 4 { 4 } else { 16 };
+    for top in (0..rows).step_by(tile) {
+        let height = tile.min(rows - top);
+        for left in (0..columns).step_by(tile) {
+            let width = tile.min(columns - left);
+            let (x, y) = (&x[top * x_step + left..], &mut y[left * y_step + top..]);
+            if height == tile && width == tile && N == 1 {
+                transpose_16(x.as_flattened(), x_step, y.as_flattened_mut(), y_step);
+                continue;
+            }
+            if height == tile && width == tile && N == 4 {
+                // The elements have four bytes: this changes nothing but the type.
+                let (x, y) = (x.as_flattened().as_chunks().0, y.as_flattened_mut().as_chunks_mut().0);
+                transpose_4(x, x_step, y, y_step);
+                continue;
+            }
+            for c in 0..width {
+                for (r, to) in y[c * y_step..][..height].iter_mut().enumerate() {
+                    *to = x[r * x_step + c];
                 }
             }
         }

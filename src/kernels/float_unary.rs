@@ -1,6 +1,7 @@
 //! Functions of one float.
 
 use super::FloatUnary;
+use super::copy::copy_floats;
 use super::lanes::{F32x4, map_in_place};
 use super::math::{erf, exp, log, sigmoid, softplus, tanh};
 
@@ -12,7 +13,7 @@ pub fn float_unary(function: FloatUnary, x: &[f32], y: &mut [f32]) {
     assert_eq!(x.len(), y.len(), "lengths differ");
     // Parts that stay in the nearest cache.
     for (x, y) in x.chunks(2048).zip(y.chunks_mut(2048)) {
-        y.copy_from_slice(x);
+        copy_floats(x, y);
         float_unary_in_place(function, y);
     }
 }

@@ -1,7 +1,7 @@
 //! Rows by number.
 
 use super::Rows;
-use super::copy::copy_run;
+use super::copy::copy_bytes;
 
 /// Positions along an axis; negative ones count from the end.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +37,7 @@ fn gather_rows<I: Copy + Into<i64>>(x: &[u8], size: usize, rows: Rows, indices: 
     }
     for (x, y) in x.chunks_exact(rows.count.max(1) * run).zip(y.chunks_exact_mut(indices.len() * run)) {
         for (&index, y) in indices.iter().zip(y.chunks_exact_mut(run)) {
-            copy_run(&x[place(index)? * run..][..run], y);
+            copy_bytes(&x[place(index)? * run..][..run], y);
         }
     }
     // Without rows there is nothing that an index could mean.

@@ -136,15 +136,135 @@ mod form {
         ]
     }
 
-    /// Saturates to unsigned bytes.
+    /// The bytes at 0, 4, 8, 12, those at 1, 5, 9, 13 and so on.
     #[inline(always)]
-    pub fn narrow(v: [I32x4; 4]) -> [u8; 16] {
+    pub fn split(bytes: &[u8; 16]) -> [I32x4; 4] {
+        // SAFETY: the reference covers 16 bytes; the instruction needs no alignment.
+        let v = unsafe { v128_load(bytes.as_ptr().cast()) };
+        let low = i32x4_splat(255);
+        [
+            I32x4(v128_and(v, low)),
+            I32x4(v128_and(u32x4_shr(v, 8), low)),
+            I32x4(v128_and(u32x4_shr(v, 16), low)),
+            I32x4(u32x4_shr(v, 24)),
+        ]
+    }
+
+    /// Bytes of a vector.
+    #[inline(always)]
+    pub fn bytes(v: I32x4) -> [u8; 16] {
         let mut bytes = [0; 16];
-        let low = i16x8_narrow_i32x4(v[0].0, v[1].0);
-        let high = i16x8_narrow_i32x4(v[2].0, v[3].0);
         // SAFETY: the array has 16 bytes.
-        unsafe { v128_store(bytes.as_mut_ptr().cast(), u8x16_narrow_i16x8(low, high)) }
+        unsafe { v128_store(bytes.as_mut_ptr().cast(), v.0) };
         bytes
+    }
+
+    #[inline(always)]
+    fn load_bytes(bytes: &[u8; 16]) -> v128 {
+        // SAFETY: the reference covers 16 bytes; the instruction needs no alignment.
+        unsafe { v128_load(bytes.as_ptr().cast()) }
+    }
+
+    /// The first byte of each, the second byte of each, and so on.
+    #[inline(always)]
+    pub fn interleave_3(planes: [[u8; 16]; 3]) -> [u8; 48] {
+        let [a, b, c] = planes.each_ref().map(load_bytes);
+        // a0 b0 a1 b1 ..., to which c is added.
+        let low = i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(a, b);
+        let high = i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(a, b);
+        let middle = i8x16_shuffle::<10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25>(low, high);
+        let first = i8x16_shuffle::<0, 1, 16, 2, 3, 17, 4, 5, 18, 6, 7, 19, 8, 9, 20, 10>(low, c);
+        let second = i8x16_shuffle::<1, 21, 2, 3, 22, 4, 5, 23, 6, 7, 24, 8, 9, 25, 10, 11>(middle, c);
+        let third = i8x16_shuffle::<26, 6, 7, 27, 8, 9, 28, 10, 11, 29, 12, 13, 30, 14, 15, 31>(high, c);
+        let mut bytes = [0; 48];
+        for (i, v) in [first, second, third].into_iter().enumerate() {
+            // SAFETY: the array has 48 bytes.
+            unsafe { v128_store(bytes.as_mut_ptr().add(16 * i).cast(), v) };
+        }
+        bytes
+    }
+
+    /// The first byte of each, the second byte of each, and so on.
+    #[inline(always)]
+    pub fn interleave_4(planes: [[u8; 16]; 4]) -> [u8; 64] {
+        let [a, b, c, d] = planes.each_ref().map(load_bytes);
+        let [ab, ab_high] = zip_bytes(a, b);
+        let [cd, cd_high] = zip_bytes(c, d);
+        let parts = [zip_pairs(ab, cd), zip_pairs(ab_high, cd_high)];
+        let mut bytes = [0; 64];
+        for (i, v) in parts.as_flattened().iter().enumerate() {
+            // SAFETY: the array has 64 bytes.
+            unsafe { v128_store(bytes.as_mut_ptr().add(16 * i).cast(), *v) };
+        }
+        bytes
+    }
+
+    #[inline(always)]
+    fn zip_bytes(a: v128, b: v128) -> [v128; 2] {
+        [
+            i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(a, b),
+            i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(a, b),
+        ]
+    }
+
+    #[inline(always)]
+    fn zip_rows(v: [v128; 16]) -> [v128; 16] {
+        let pair = |i: usize| zip_bytes(v[i], v[i + 8]);
+        let ([a, b], [c, d], [e, f], [g, h]) = (pair(0), pair(1), pair(2), pair(3));
+        let ([i, j], [k, l], [m, n], [o, p]) = (pair(4), pair(5), pair(6), pair(7));
+        [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+    }
+
+    #[inline(always)]
+    fn zip_pairs(a: v128, b: v128) -> [v128; 2] {
+        [i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(a, b), i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(a, b)]
+    }
+
+    /// Rows become columns: four rows of four elements, `x_step` elements apart, to rows that are `y_step` apart.
+    ///
+    /// # Panics
+    /// If a slice is too short.
+    #[inline(always)]
+    pub fn transpose_4(x: &[[u8; 4]], x_step: usize, y: &mut [[u8; 4]], y_step: usize) {
+        let (x, y) = (&x[..3 * x_step + 4], &mut y[..3 * y_step + 4]);
+        // SAFETY: the last row ends where the slice does, or before.
+        let row = |i: usize| unsafe { v128_load(x.as_ptr().add(i * x_step).cast()) };
+        let zip = |a, b| [i32x4_shuffle::<0, 4, 1, 5>(a, b), i32x4_shuffle::<2, 6, 3, 7>(a, b)];
+        let ([ac, ac_high], [bd, bd_high]) = (zip(row(0), row(2)), zip(row(1), row(3)));
+        let ([a, b], [c, d]) = (zip(ac, bd), zip(ac_high, bd_high));
+        for (row, v) in [a, b, c, d].into_iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { v128_store(y.as_mut_ptr().add(row * y_step).cast(), v) };
+        }
+    }
+
+    /// Rows become columns: sixteen rows of sixteen bytes, `x_step` apart, to rows that are `y_step` apart.
+    ///
+    /// # Panics
+    /// If a slice is too short.
+    #[inline(always)]
+    pub fn transpose_16(x: &[u8], x_step: usize, y: &mut [u8], y_step: usize) {
+        let (x, y) = (&x[..15 * x_step + 16], &mut y[..15 * y_step + 16]);
+        // SAFETY: the last row ends where the slice does, or before.
+        let v: [v128; 16] = std::array::from_fn(|i| unsafe { v128_load(x.as_ptr().add(i * x_step).cast()) });
+        // Each round pairs row i with row i + 8 and doubles the length of what belongs together.
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = zip_rows(zip_rows(zip_rows(zip_rows(v))));
+        for (row, v) in [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p].into_iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { v128_store(y.as_mut_ptr().add(row * y_step).cast(), v) };
+        }
+    }
+
+    /// `v + zero_point`, every step saturating: `v` to 16 bits, the sum to 16 bits, and that to unsigned bytes.
+    ///
+    /// The sum has to stand between the two steps. With nothing in between, LLVM 21 merges them and then finds no
+    /// instruction for the result: it becomes a dozen.
+    #[inline(always)]
+    pub fn narrow(v: [I32x4; 4], zero_point: i16) -> [u8; 16] {
+        let zero_point = i16x8_splat(zero_point);
+        let low = i16x8_add_sat(i16x8_narrow_i32x4(v[0].0, v[1].0), zero_point);
+        let high = i16x8_add_sat(i16x8_narrow_i32x4(v[2].0, v[3].0), zero_point);
+        bytes(I32x4(u8x16_narrow_i16x8(low, high)))
     }
 }
 
@@ -261,12 +381,55 @@ mod form {
     }
 
     #[inline(always)]
-    pub fn narrow(v: [I32x4; 4]) -> [u8; 16] {
-        from_fn(|i| v[i / 4].0[i % 4].clamp(0, 255) as u8)
+    pub fn split(bytes: &[u8; 16]) -> [I32x4; 4] {
+        from_fn(|v| I32x4(from_fn(|i| bytes[4 * i + v] as i32)))
+    }
+
+    #[inline(always)]
+    pub fn bytes(v: I32x4) -> [u8; 16] {
+        from_fn(|i| v.0[i / 4].to_le_bytes()[i % 4])
+    }
+
+    #[inline(always)]
+    pub fn interleave_3(planes: [[u8; 16]; 3]) -> [u8; 48] {
+        from_fn(|i| planes[i % 3][i / 3])
+    }
+
+    #[inline(always)]
+    pub fn interleave_4(planes: [[u8; 16]; 4]) -> [u8; 64] {
+        from_fn(|i| planes[i % 4][i / 4])
+    }
+
+    #[inline(always)]
+    pub fn transpose_4(x: &[[u8; 4]], x_step: usize, y: &mut [[u8; 4]], y_step: usize) {
+        for i in 0..4 {
+            for j in 0..4 {
+                y[i * y_step + j] = x[j * x_step + i];
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub fn transpose_16(x: &[u8], x_step: usize, y: &mut [u8], y_step: usize) {
+        for i in 0..16 {
+            for j in 0..16 {
+                y[i * y_step + j] = x[j * x_step + i];
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub fn narrow(v: [I32x4; 4], zero_point: i16) -> [u8; 16] {
+        from_fn(|i| {
+            let v = v[i / 4].0[i % 4].clamp(i16::MIN.into(), i16::MAX.into()) as i16;
+            v.saturating_add(zero_point).clamp(0, 255) as u8
+        })
     }
 }
 
-pub(crate) use form::{F32x4, I32x4, narrow, widen};
+pub(crate) use form::{
+    F32x4, I32x4, bytes, interleave_3, interleave_4, narrow, split, transpose_4, transpose_16, widen,
+};
 
 macro_rules! operator {
     ($type:ident: $($trait:ident $method:ident $name:ident),*) => {
@@ -317,6 +480,15 @@ impl F32x4 {
     pub fn nan_to_zero(self) -> Self {
         self.eq(self).select(self, Self::splat(0.0))
     }
+}
+
+/// The opposite of [`split`]: rounds half to even. The numbers are from 0 to 255.
+#[inline(always)]
+pub(crate) fn round_and_join(v: [F32x4; 4]) -> [u8; 16] {
+    let [a, b, c, d] = v.map(|v| (v + F32x4::splat(MAGIC)).bits());
+    // Of the sums' upper bits, those of `c` and `d` are shifted out; the others are a constant.
+    let rest = MAGIC.to_bits().wrapping_add(MAGIC.to_bits() << 8) as i32;
+    bytes((a + b.shift_left(8)) + (c.shift_left(16) + d.shift_left(24)) - I32x4::splat(rest))
 }
 
 /// Sixteen floats as four vectors.
@@ -395,8 +567,11 @@ mod tests {
             v(4e6, -4e6, 0.49999997, 127.5),
             v(3.0, 3.0, 3.0, 3.0),
         ];
-        assert_eq!(narrow(floats), [0, 2, 2, 0, 254, 255, 255, 0, 255, 0, 0, 128, 3, 3, 3, 3]);
-        let bytes: [u8; 16] = std::array::from_fn(|i| (i * 17) as u8);
-        assert_eq!(narrow(widen(&bytes)), bytes);
+        assert_eq!(narrow(floats, 0), [0, 2, 2, 0, 254, 255, 255, 0, 255, 0, 0, 128, 3, 3, 3, 3]);
+        assert_eq!(narrow(floats, -3), [0, 0, 0, 0, 251, 253, 253, 0, 255, 0, 0, 125, 0, 0, 0, 0]);
+        let quanta: [u8; 16] = std::array::from_fn(|i| (i * 17) as u8);
+        assert_eq!(narrow(widen(&quanta), 0), quanta);
+        assert_eq!(round_and_join(split(&quanta).map(F32x4::from_int)), quanta);
+        assert_eq!(round_and_join([0.5, 1.5, 254.5, 255.0].map(F32x4::splat)), [0, 2, 254, 255].repeat(4)[..]);
     }
 }

@@ -1,6 +1,6 @@
 //! From floats to quanta and back: `QuantizeLinear`, `DequantizeLinear`, `DynamicQuantizeLinear`.
 
-use super::lanes::{BLOCK, F32x4, I32x4, load_block, narrow, store_block, widen};
+use super::lanes::{BLOCK, F32x4, I32x4, interleave_3, interleave_4, load_block, narrow, store_block, widen};
 use super::quantize::dynamic_params;
 use super::{Axis, Quantization};
 
@@ -39,8 +39,8 @@ pub fn quantize_transposed(
     for (x, y) in x.chunks_exact(image).zip(y.chunks_exact_mut(image)) {
         match channels {
             1 => quantize_run(x, q, y),
-            3 => interleave::<3, 48>(x, pixels, q, y),
-            4 => interleave::<4, 64>(x, pixels, q, y),
+            3 => interleave(x, pixels, q, y, interleave_3),
+            4 => interleave(x, pixels, q, y, interleave_4),
             _ => {
                 for (channel, plane) in x.chunks_exact(pixels).enumerate() {
                     let mut quanta = [0; 256];
@@ -63,6 +63,19 @@ pub fn quantize_transposed(
 pub fn dequantize(x: &[u8], scales: &[f32], zero_points: Option<&[u8]>, axis: Axis, y: &mut [f32]) {
     assert_eq!(x.len(), y.len(), "lengths differ");
     check_parameters(scales.len(), zero_points.map(<[u8]>::len), axis);
+    if axis.inner == 1 && axis.count > 1 {
+        for (x, y) in x.chunks(axis.count).zip(y.chunks_mut(axis.count)) {
+            match zero_points {
+                Some(zero_points) => {
+                    for (((y, &x), &z), s) in y.iter_mut().zip(x).zip(zero_points).zip(scales) {
+                        *y = (x as i32 - z as i32) as f32 * s;
+                    }
+                }
+                None => y.iter_mut().zip(x).zip(scales).for_each(|((y, &x), s)| *y = x as f32 * s),
+            }
+        }
+        return;
+    }
     for_each_run(x.len(), axis, |at, n, p| {
         let (scale, zero_point) = (scales[p], zero_points.map_or(0, |z| z[p]));
         dequantize_run(&x[at..][..n], Quantization { scale, zero_point }, &mut y[at..][..n]);
@@ -128,7 +141,7 @@ struct Quantizer {
     scale: F32x4,
     low: F32x4,
     high: F32x4,
-    zero_point: I32x4,
+    zero_point: i16,
 }
 
 impl Quantizer {
@@ -139,17 +152,16 @@ impl Quantizer {
             scale: F32x4::splat(p.scale),
             low: F32x4::splat(-zero_point),
             high: F32x4::splat(255.0 - zero_point),
-            zero_point: I32x4::splat(p.zero_point as i32),
+            zero_point: p.zero_point.into(),
         }
     }
 
     /// The bounds are whole, so clamping before rounding is clamping after it.
     #[inline(always)]
     fn block(self, x: &[f32; BLOCK]) -> [u8; BLOCK] {
-        narrow(load_block(x).map(|x| {
-            let v = (x / self.scale).nan_to_zero();
-            v.or_higher(self.low).or_lower(self.high).round_small() + self.zero_point
-        }))
+        let v =
+            load_block(x).map(|x| (x / self.scale).nan_to_zero().or_higher(self.low).or_lower(self.high).round_small());
+        narrow(v, self.zero_point)
     }
 
     /// Up to [`BLOCK`] elements.
@@ -187,14 +199,18 @@ fn dequantize_run(x: &[u8], p: Quantization, y: &mut [f32]) {
 
 /// One image of `C` channels, [`BLOCK`] pixels at a time; `B = C * BLOCK`.
 #[inline(always)]
-fn interleave<const C: usize, const B: usize>(x: &[f32], pixels: usize, q: Quantizer, y: &mut [u8]) {
+fn interleave<const C: usize, const B: usize>(
+    x: &[f32],
+    pixels: usize,
+    q: Quantizer,
+    y: &mut [u8],
+    mix: impl Fn([[u8; BLOCK]; C]) -> [u8; B],
+) {
     let planes: [&[f32]; C] = std::array::from_fn(|c| &x[c * pixels..][..pixels]);
     let (blocks, rest) = y.as_chunks_mut::<B>();
     for (i, block) in blocks.iter_mut().enumerate() {
         let quanta = planes.map(|plane| q.block(plane[i * BLOCK..].first_chunk().expect("whole")));
-        for (j, to) in block.iter_mut().enumerate() {
-            *to = quanta[j % C][j / C];
-        }
+        *block = mix(quanta);
     }
     let at = blocks.len() * BLOCK;
     let quanta = planes.map(|plane| q.part(&plane[at..]));

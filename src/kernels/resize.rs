@@ -1,7 +1,7 @@
 //! Resizing of `[n, h, w, c]`, by taps along the height and the width.
 
 use super::Quantization;
-use super::copy::copy_run;
+use super::copy::copy_bytes;
 use super::lanes::{BLOCK, F32x4, I32x4, load_block, store_block, widen};
 
 /// The two taps of each output position along one axis.
@@ -39,7 +39,7 @@ pub fn resize_nearest(
             let source = vertical[i][0];
             if i > 0 && vertical[i - 1][0] == source {
                 let (done, rest) = y.split_at_mut(i * row_out);
-                rest[..row_out].copy_from_slice(&done[(i - 1) * row_out..]);
+                copy_bytes(&done[(i - 1) * row_out..], &mut rest[..row_out]);
                 continue;
             }
             let x = &x[source as usize * row..][..row];
@@ -50,7 +50,7 @@ pub fn resize_nearest(
                 4 => nearest_row::<4>(x, y, horizontal),
                 _ => {
                     for (y, taps) in y.chunks_exact_mut(pixel).zip(horizontal) {
-                        copy_run(&x[taps[0] as usize * pixel..][..pixel], y);
+                        copy_bytes(&x[taps[0] as usize * pixel..][..pixel], y);
                     }
                 }
             }

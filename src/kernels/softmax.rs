@@ -1,8 +1,10 @@
 //! Softmax of floats and of quanta.
 
-use super::lanes::{F32x4, map_in_place};
+use super::copy::copy_floats;
+use super::lanes::{BLOCK, F32x4, map_in_place};
+use super::linear::quantize;
 use super::math::exp;
-use super::{Quantization, Rows};
+use super::{Axis, Quantization, Rows};
 
 /// `exp(x - max) / sum` along the middle dimension.
 ///
@@ -16,7 +18,7 @@ pub fn softmax(x: &[f32], y: &mut [f32], rows: Rows) {
     if rows.inner == 1 {
         for (x, y) in x.chunks_exact(rows.count).zip(y.chunks_exact_mut(rows.count)) {
             let max = maximum(x);
-            y.copy_from_slice(x);
+            copy_floats(x, y);
             map_in_place(y, |v| exp(v - F32x4::splat(max)));
             let sum = sum(y);
             map_in_place(y, |v| v / F32x4::splat(sum));
@@ -54,25 +56,49 @@ pub fn softmax_quantized(x: &[u8], y: &mut [u8], rows: Rows, from: Quantization,
     // By the distance to the maximum, of which there are 256.
     let mut exponentials: [f32; 256] = std::array::from_fn(|distance| -(distance as f32) * from.scale);
     map_in_place(&mut exponentials, exp);
-    let mut results = [0; 256];
     let block = rows.count * rows.inner;
+    if rows.inner == 1 {
+        for (x, y) in x.chunks_exact(block).zip(y.chunks_exact_mut(block)) {
+            softmax_row(x, y, &exponentials, to);
+        }
+        return;
+    }
+    let (mut x_row, mut y_row) = (vec![0; rows.count], vec![0; rows.count]);
     for (x, y) in x.chunks_exact(block).zip(y.chunks_exact_mut(block)) {
         for i in 0..rows.inner {
-            let quanta = || x[i..].iter().step_by(rows.inner);
-            let (min, max) = quanta().fold((255, 0), |(min, max): (u8, u8), &q| (min.min(q), max.max(q)));
-            let mut sums = [0f32; 4];
-            for (i, &q) in quanta().enumerate() {
-                sums[i % 4] += exponentials[(max - q) as usize];
+            for (row, x) in x_row.iter_mut().zip(x[i..].iter().step_by(rows.inner)) {
+                *row = *x;
             }
-            let sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-            for (result, e) in results.iter_mut().zip(exponentials).take((max - min) as usize + 1) {
-                let p = super::quantize::Params { scale: to.scale, zero_point: to.zero_point as i32 };
-                *result = super::quantize::quantize(e / sum, p);
-            }
-            for (y, &q) in y[i..].iter_mut().step_by(rows.inner).zip(quanta()) {
-                *y = results[(max - q) as usize];
+            softmax_row(&x_row, &mut y_row, &exponentials, to);
+            for (row, y) in y_row.iter().zip(y[i..].iter_mut().step_by(rows.inner)) {
+                *y = *row;
             }
         }
+    }
+}
+
+fn softmax_row(x: &[u8], y: &mut [u8], exponentials: &[f32; 256], to: Quantization) {
+    let max = x.iter().fold(0, |max: u8, &q| max.max(q));
+    let min = x.iter().fold(255, |min: u8, &q| min.min(q));
+    let (quads, rest) = x.as_chunks::<4>();
+    let mut sums = [0f32; 4];
+    for quad in quads {
+        for (sum, q) in sums.iter_mut().zip(quad) {
+            *sum += exponentials[(max - q) as usize];
+        }
+    }
+    for (sum, q) in sums.iter_mut().zip(rest) {
+        *sum += exponentials[(max - q) as usize];
+    }
+    let sum = F32x4::splat((sums[0] + sums[1]) + (sums[2] + sums[3]));
+    // As many distances as there are, in whole blocks.
+    let distances = ((max - min) as usize / BLOCK + 1) * BLOCK;
+    let (mut shares, mut results) = (*exponentials, [0; 256]);
+    map_in_place(&mut shares[..distances], |e| e / sum);
+    let axis = Axis { count: 1, inner: 1 };
+    quantize(&shares[..distances], &[to.scale], &[to.zero_point], axis, &mut results[..distances]);
+    for (y, &q) in y.iter_mut().zip(x) {
+        *y = results[(max - q) as usize];
     }
 }
 

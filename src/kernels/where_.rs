@@ -23,8 +23,11 @@ pub fn select<T: Copy>(shape: &[usize], condition: Strided<u8>, a: Strided<T>, b
         let (condition, a, b, y) = (&condition.data[at_c..], &a.data[at_a..], &b.data[at_b..], &mut y[at_y..][..n]);
         match inner.steps {
             [1, 1, 1, _] => {
-                for (((y, &c), &a), &b) in y.iter_mut().zip(&condition[..n]).zip(&a[..n]).zip(&b[..n]) {
-                    *y = pick(c, a, b);
+                let (condition, a, b) = (&condition[..n], &a[..n], &b[..n]);
+                for i in 0..n {
+                    // Both are read, so that vectors can be.
+                    let (yes, no) = (a[i], b[i]);
+                    y[i] = pick(condition[i], yes, no);
                 }
             }
             [1, 1, 0, _] => {
