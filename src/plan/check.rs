@@ -3,7 +3,7 @@
 
 use super::binary::invalid;
 use super::{
-    ALIGNMENT, Axis, Broadcast, ConstantId, Conv, Finish, MatMul, ModelInfo, Numbers, Operation, Plan, Pooling, Quanta,
+    ALIGNMENT, Axis, Broadcast, Constant, ConstantId, Conv, Finish, MatMul, ModelInfo, Numbers, Operation, Plan, Pooling, Quanta,
     Quantization, Rows, Step, Taps, ValueId, Variant, View, Window, ZeroPoint,
 };
 use crate::error::{Error, Result};
@@ -11,7 +11,15 @@ use crate::tensor::DataType;
 
 /// Checks all variants. `data` is how many bytes of constants follow the header.
 pub fn check(plan: &Plan, data: usize) -> Result<()> {
-    for constant in &plan.constants {
+    plan.variants.iter().try_for_each(|variant| check_variant(&plan.info, &plan.constants, data, variant))
+}
+
+/// Checks the constants of a plan, and one variant.
+///
+/// # Errors
+/// `INVALID_PLAN`.
+pub fn check_variant(info: &ModelInfo, constants: &[Constant], data: usize, variant: &Variant) -> Result<()> {
+    for constant in constants {
         let bytes = constant.len.checked_mul(constant.data_type.size());
         let end = bytes.and_then(|b| constant.offset.checked_add(b));
         if constant.data_type == DataType::String
@@ -21,14 +29,11 @@ pub fn check(plan: &Plan, data: usize) -> Result<()> {
             return Err(invalid("a constant lies outside of the plan"));
         }
     }
-    plan.variants.iter().try_for_each(|variant| {
-        let mut checker = Checker { plan, variant, written: vec![false; variant.values.len()] };
-        checker.variant(&plan.info)
-    })
+    Checker { constants, variant, written: vec![false; variant.values.len()] }.variant(info)
 }
 
 struct Checker<'a> {
-    plan: &'a Plan,
+    constants: &'a [Constant],
     variant: &'a Variant,
     /// Which values have contents.
     written: Vec<bool>,
@@ -109,8 +114,8 @@ impl Checker<'_> {
         self.variant.values.get(id as usize).ok_or_else(|| invalid("a step names a value that there is not"))
     }
 
-    fn constant(&self, id: ConstantId) -> Result<&super::Constant> {
-        self.plan.constants.get(id as usize).ok_or_else(|| invalid("a step names a constant that there is not"))
+    fn constant(&self, id: ConstantId) -> Result<&Constant> {
+        self.constants.get(id as usize).ok_or_else(|| invalid("a step names a constant that there is not"))
     }
 
     fn read_any(&self, id: ValueId) -> Result<()> {
