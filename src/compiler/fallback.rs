@@ -113,7 +113,7 @@ pub fn analyse(proto: &ModelProto) -> Result<HashMap<String, Known>> {
         for (name, outlet) in outlets {
             let fact = model.outlet_fact(outlet)?;
             let dims = fact.shape.is_open().then_some(None).unwrap_or_else(|| {
-                let dims = fact.shape.dims().map(|d| d.concretize().and_then(|d| d.to_usize().ok()));
+                let dims = fact.shape.dims().map(|d| d.concretize().and_then(|d| usize::try_from(d.to_i64().ok()?).ok()));
                 Some(dims.collect())
             });
             let data_type = fact.datum_type.concretize().and_then(|t| tensors::data_type(t).ok());

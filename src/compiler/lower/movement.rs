@@ -36,7 +36,7 @@ pub fn reshape(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     let x = l.input(node, 0)?;
     let output = node.output.first()?;
     let shape = l.shape(output)?;
-    if shape.iter().product::<usize>() != x.len() {
+    if shape.iter().product::<usize>() != x.len() || !has_plain_axes(l, node, shape.len().max(x.shape.len())) {
         return None;
     }
     let long = |shape: &[usize]| shape.iter().copied().filter(|&d| d != 1).collect::<Vec<_>>();
@@ -55,6 +55,18 @@ pub fn reshape(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     let order = (0..shape.len()).collect();
     l.alias(output, Value { shape, order, ..x });
     Some(())
+}
+
+/// Whether the axes of Squeeze and Unsqueeze, if there are any, are different ones.
+fn has_plain_axes(l: &Lowering, node: &NodeProto, rank: usize) -> bool {
+    if !["Squeeze", "Unsqueeze"].contains(&node.op_type.as_str()) {
+        return true;
+    }
+    let listed = attribute(node, "axes").map(|a| a.ints.clone()).or_else(|| l.integers(node, 1));
+    let Some(listed) = listed else { return node.op_type == "Squeeze" && node.input.len() < 2 };
+    let mut axes: Vec<Option<usize>> = listed.iter().map(|&a| resolve_axis(a, rank)).collect();
+    axes.sort_unstable();
+    axes.windows(2).all(|pair| pair[0] != pair[1]) && axes.iter().all(Option::is_some)
 }
 
 /// No step. A second output, of Dropout, has none either.

@@ -10,7 +10,7 @@ use crate::plan::{Broadcast, Operation};
 use crate::tensor::DataType;
 
 /// Blocks along one dimension, as the value lies in memory.
-pub fn rows(value: &Value, dimension: usize) -> Rows {
+fn rows(value: &Value, dimension: usize) -> Rows {
     let physical = value.physical();
     let at = value.position(dimension);
     Rows {

@@ -2,7 +2,6 @@
 
 use tract_onnx::pb::NodeProto;
 
-use super::normalise::rows;
 use super::values::channels_last;
 use super::{Lowering, Value};
 use crate::compiler::onnx::{attribute, resolve_axis};
