@@ -51,16 +51,27 @@ pub(super) struct Windows<'a> {
 }
 
 impl Windows<'_> {
+    /// Whether each output position sees just the same position of the input.
+    fn plain(&self) -> bool {
+        let Window { input: [_, h, w, _], output, kernel, strides, pads, .. } = *self.window;
+        kernel == [1, 1] && strides == [1, 1] && pads == [0, 0] && output == [h, w]
+    }
+
     /// Whether the taps of a row of the window follow each other in memory.
     fn dense(&self) -> bool {
         self.groups == 1 && (self.window.dilations[1] == 1 || self.window.kernel[1] == 1)
     }
 }
 
-/// The taps of `taps`, from the first on, that lie within `size`, when the first lies at `start`.
+/// The first tap that lies within `size`, and the one behind the last, when tap 0 lies at `start`.
+#[inline(always)]
 fn inside(start: i64, step: usize, taps: usize, size: usize) -> (usize, usize) {
-    let step = step.max(1) as i64;
-    let until = |limit: i64| ((limit - start).max(0) as u64).div_ceil(step as u64).min(taps as u64) as usize;
+    // How many taps lie before `limit`.
+    let until = |limit: i64| {
+        let distance = (limit - start).max(0) as u64;
+        let steps = if step == 1 { distance } else { distance.div_ceil(step.max(1) as u64) };
+        steps.min(taps as u64) as usize
+    };
     let first = until(0);
     (first, until(size as i64).max(first))
 }
@@ -69,18 +80,28 @@ impl Source for Windows<'_> {
     fn gather<K: Kernel>(&self, first: usize, rows: usize, group: usize, mask: u8, to: &mut [u8], row_bytes: usize) {
         let Window { input: [_, h, w, c], output: [oh, ow], kernel: [kh, kw], strides, dilations, pads } = *self.window;
         let depth = c / self.groups;
+        let row_elements = row_bytes / K::ELEMENT;
+        if self.plain() {
+            if row_elements == c && self.groups == 1 {
+                copy::<K>(self.x, first * c, rows * c, mask, to, 0);
+            } else {
+                for row in 0..rows {
+                    copy::<K>(self.x, (first + row) * c + group * depth, depth, mask, to, row * row_elements);
+                }
+            }
+            return;
+        }
         let outside = self.zero_point ^ mask;
         let dense = self.dense();
         // One run of elements for each row of the window, or for each tap.
         let (runs, run) = if dense { (1, kw * depth) } else { (kw, depth) };
+        let (mut image, mut y, mut x) = (first / (oh * ow), first / ow % oh, first % ow);
         for row in 0..rows {
-            let position = first + row;
-            let (image, y, x) = (position / (oh * ow), position / ow % oh, position % ow);
             let top = y as i64 * strides[0] as i64 - pads[0] as i64;
             let left = x as i64 * strides[1] as i64 - pads[1] as i64;
             let (top_in, bottom_in) = inside(top, dilations[0], kh, h);
             let (left_in, right_in) = inside(left, dilations[1], kw, w);
-            let mut element = row * (row_bytes / K::ELEMENT);
+            let mut element = row * row_elements;
             for ky in 0..kh {
                 if ky < top_in || ky >= bottom_in || left_in == right_in {
                     fill::<K>(to, element, kw * depth, outside);
@@ -114,14 +135,20 @@ impl Source for Windows<'_> {
                     }
                 }
             }
+            x += 1;
+            if x == ow {
+                (x, y) = (0, y + 1);
+                if y == oh {
+                    (y, image) = (0, image + 1);
+                }
+            }
         }
     }
 
     fn direct(&self, group: usize) -> Option<(&[u8], usize)> {
-        let Window { input: [_, h, w, c], output, kernel, strides, pads, .. } = *self.window;
+        let c = self.window.input[3];
         let depth = c / self.groups;
-        let plain = kernel == [1, 1] && strides == [1, 1] && pads == [0, 0] && output == [h, w];
-        (plain && depth.is_multiple_of(4)).then(|| (&self.x[(group * depth).min(self.x.len())..], c))
+        (self.plain() && depth.is_multiple_of(4)).then(|| (&self.x[(group * depth).min(self.x.len())..], c))
     }
 }
 

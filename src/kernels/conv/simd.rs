@@ -1,8 +1,12 @@
 //! Kernels for WebAssembly SIMD.
 //!
 //! V8 has 15 vector registers on x86-64. A tile of 5 x 8 with a multiplication and an addition needs 10 sums, 2 vectors
-//! of weights, 1 of activations and 1 product; with the fused relaxed instruction 6 x 8 fits. Steps are written in the
-//! order in which they should run; builds tell LLVM to keep it.
+//! of weights, 1 of activations and 1 product; with the fused relaxed instruction 6 x 8 fits.
+//!
+//! Steps are written in the order in which they should run, and builds tell LLVM's scheduler to keep it. But LLVM also
+//! nests expressions, within a basic block: of several steps in a row it would load all operands first, and they do not
+//! fit. So each step of an unrolled loop ends with a branch out of it, which may or may not be taken ever: one cheap
+//! instruction.
 
 use core::arch::wasm32::*;
 
@@ -26,10 +30,16 @@ pub(super) unsafe fn tile_pairs<const M: usize>(
     steps: usize,
 ) -> [Sums; M] {
     let mut sums = [[i32x4_splat(0); 2]; M];
-    let mut rows: [*const u8; M] = std::array::from_fn(|i| a.wrapping_add(i * stride));
+    // SAFETY: these are the rows.
+    let mut rows: [*const u8; M] = std::array::from_fn(|i| unsafe { a.add(i * stride) });
+    // Pairs of elements; even, but LLVM must not know, see above.
+    let mut left = std::hint::black_box(2 * steps);
+    if left == 0 {
+        return sums;
+    }
     macro_rules! pair {
         ($i:expr) => {
-            // SAFETY: within the rows and the panel, as the caller promises.
+            // SAFETY: as long as something is left, the rows and the panel go on.
             unsafe {
                 let b0 = v128_load(b.add($i * 32).cast());
                 let b1 = v128_load(b.add($i * 32 + 16).cast());
@@ -39,21 +49,22 @@ pub(super) unsafe fn tile_pairs<const M: usize>(
                     sums[i][1] = i32x4_add(sums[i][1], i32x4_dot_i16x8(b1, x));
                 }
             }
+            if left == $i + 1 {
+                break;
+            }
         };
     }
-    for _ in 0..steps / 2 {
+    loop {
         pair!(0);
         pair!(1);
         pair!(2);
         pair!(3);
-        b = b.wrapping_add(128);
-        for row in &mut rows {
-            *row = row.wrapping_add(16);
+        left -= 4;
+        // SAFETY: something is left, so they go on. (Not `wrapping_add`: offsets would not be folded into the loads.)
+        unsafe {
+            b = b.add(128);
+            rows = rows.map(|row| row.add(16));
         }
-    }
-    if steps % 2 == 1 {
-        pair!(0);
-        pair!(1);
     }
     sums
 }

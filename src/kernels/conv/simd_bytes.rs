@@ -70,10 +70,16 @@ pub(super) unsafe fn tile_bytes<D: ByteDot, const M: usize>(
     steps: usize,
 ) -> [Sums; M] {
     let mut sums = [[i32x4_splat(0); 2]; M];
-    let mut rows: [*const u8; M] = std::array::from_fn(|i| a.wrapping_add(i * stride));
+    // SAFETY: these are the rows.
+    let mut rows: [*const u8; M] = std::array::from_fn(|i| unsafe { a.add(i * stride) });
+    let mut left = steps;
+    if left == 0 {
+        return sums;
+    }
+    // A branch after each step keeps the order, see `simd`.
     macro_rules! four {
         ($i:expr) => {
-            // SAFETY: within the rows and the panel, as the caller promises.
+            // SAFETY: as long as something is left, the rows and the panel go on.
             unsafe {
                 let b0 = v128_load(b.add($i * 32).cast());
                 let b1 = v128_load(b.add($i * 32 + 16).cast());
@@ -83,23 +89,21 @@ pub(super) unsafe fn tile_bytes<D: ByteDot, const M: usize>(
                     sums[i][1] = D::dot(b1, x, sums[i][1]);
                 }
             }
+            if left == $i + 1 {
+                break;
+            }
         };
     }
-    for _ in 0..steps / 4 {
+    loop {
         four!(0);
         four!(1);
         four!(2);
         four!(3);
-        b = b.wrapping_add(128);
-        for row in &mut rows {
-            *row = row.wrapping_add(16);
-        }
-    }
-    for _ in 0..steps % 4 {
-        four!(0);
-        b = b.wrapping_add(32);
-        for row in &mut rows {
-            *row = row.wrapping_add(4);
+        left -= 4;
+        // SAFETY: something is left, so they go on. (Not `wrapping_add`: offsets would not be folded into the loads.)
+        unsafe {
+            b = b.add(128);
+            rows = rows.map(|row| row.add(16));
         }
     }
     sums
