@@ -167,6 +167,17 @@ mod form {
 
     /// The first byte of each, the second byte of each, and so on.
     #[inline(always)]
+    pub fn interleave_2(planes: [[u8; 16]; 2]) -> [u8; 32] {
+        let [a, b] = planes.each_ref().map(load_bytes);
+        let mut result = [0; 32];
+        let [low, high] = zip_bytes(a, b).map(|v| bytes(I32x4(v)));
+        result[..16].copy_from_slice(&low);
+        result[16..].copy_from_slice(&high);
+        result
+    }
+
+    /// The first byte of each, the second byte of each, and so on.
+    #[inline(always)]
     pub fn interleave_3(planes: [[u8; 16]; 3]) -> [u8; 48] {
         let [a, b, c] = planes.each_ref().map(load_bytes);
         // a0 b0 a1 b1 ..., to which c is added.
@@ -391,6 +402,11 @@ mod form {
     }
 
     #[inline(always)]
+    pub fn interleave_2(planes: [[u8; 16]; 2]) -> [u8; 32] {
+        from_fn(|i| planes[i % 2][i / 2])
+    }
+
+    #[inline(always)]
     pub fn interleave_3(planes: [[u8; 16]; 3]) -> [u8; 48] {
         from_fn(|i| planes[i % 3][i / 3])
     }
@@ -428,7 +444,7 @@ mod form {
 }
 
 pub(crate) use form::{
-    F32x4, I32x4, bytes, interleave_3, interleave_4, narrow, split, transpose_4, transpose_16, widen,
+    F32x4, I32x4, bytes, interleave_2, interleave_3, interleave_4, narrow, split, transpose_4, transpose_16, widen,
 };
 
 macro_rules! operator {
