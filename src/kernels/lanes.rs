@@ -81,6 +81,11 @@ mod form {
         pub fn eq(self, other: Self) -> Mask {
             Mask(f32x4_eq(self.0, other.0))
         }
+        #[cfg(target_feature = "relaxed-simd")]
+        #[inline(always)]
+        pub fn fused(self, factor: Self, addend: Self) -> Self {
+            Self(f32x4_relaxed_madd(self.0, factor.0, addend.0))
+        }
         #[inline(always)]
         pub fn bits(self) -> I32x4 {
             I32x4(self.0)
@@ -470,6 +475,15 @@ impl Neg for F32x4 {
 }
 
 impl F32x4 {
+    /// `self * factor + addend`, rounded once or twice, whichever is quick here. Only for results that stay floats.
+    #[inline(always)]
+    pub fn times_plus(self, factor: Self, addend: Self) -> Self {
+        #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+        return self.fused(factor, addend);
+        #[cfg(not(all(target_arch = "wasm32", target_feature = "relaxed-simd")))]
+        return addend + self * factor;
+    }
+
     /// The four numbers.
     #[inline(always)]
     pub fn to_array(self) -> [f32; 4] {
