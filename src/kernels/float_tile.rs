@@ -13,13 +13,19 @@ pub(crate) const COLUMNS: usize = 8;
 #[inline(never)]
 pub(crate) fn multiply(a: &[[f32; ROWS]], b: &[[f32; COLUMNS]], tile: &mut [[f32; COLUMNS]; ROWS]) {
     let mut sums = [[F32x4::splat(0.0); 2]; ROWS];
-    for (a, b) in a.iter().zip(b) {
-        let (b, _) = b.as_chunks::<4>();
-        let (low, high) = (F32x4::load(&b[0]), F32x4::load(&b[1]));
-        for (sums, &a) in sums.iter_mut().zip(a) {
-            let a = F32x4::splat(a);
-            sums[0] = a.times_plus(low, sums[0]);
-            sums[1] = a.times_plus(high, sums[1]);
+    let steps = a.len().min(b.len());
+    let (mut a, mut b): (*const f32, *const f32) = (a.as_ptr().cast(), b.as_ptr().cast());
+    for _ in 0..steps {
+        // SAFETY: both slices have that many steps. Pointers, because LLVM folds offsets into the loads only where it
+        // knows that they do not wrap; otherwise each costs an addition.
+        unsafe {
+            let (low, high) = (F32x4::load(&*b.cast()), F32x4::load(&*b.add(4).cast()));
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let a = F32x4::splat(*a.add(r));
+                sums[0] = a.times_plus(low, sums[0]);
+                sums[1] = a.times_plus(high, sums[1]);
+            }
+            (a, b) = (a.add(ROWS), b.add(COLUMNS));
         }
     }
     for (to, sums) in tile.iter_mut().zip(sums) {
