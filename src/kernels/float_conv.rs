@@ -155,7 +155,7 @@ fn group_of_channels(
                 for (r, tile) in tile.iter_mut().enumerate().take(height - i * ROWS) {
                     let (quads, _) = tile.as_chunks_mut::<4>();
                     for (quad, bias) in quads.iter_mut().zip(bias) {
-                        (F32x4::load(quad) + bias).or_higher(finish.low).or_lower(finish.high).store(quad);
+                        (F32x4::load(quad) + bias).at_least(finish.low).at_most(finish.high).store(quad);
                     }
                     let y = &mut y[(row + r) * groups * channels + at..][..width];
                     match y.first_chunk_mut() {
@@ -205,7 +205,7 @@ fn depthwise(x: &[f32], window: &Window, weights: &[f32], finish: &Finish, y: &m
                 let (x, weights) = (part(x), part(weights));
                 sums = std::array::from_fn(|i| x[i].times_plus(weights[i], sums[i]));
             }
-            store_block(sums.map(|sum| sum.or_higher(finish.low).or_lower(finish.high)), y);
+            store_block(sums.map(|sum| sum.at_least(finish.low).at_most(finish.high)), y);
         }
         let (quads, rest) = rest.as_chunks_mut::<4>();
         let last = done + 4 * quads.len();
@@ -215,12 +215,12 @@ fn depthwise(x: &[f32], window: &Window, weights: &[f32], finish: &Finish, y: &m
             for (x, weights) in &taps {
                 sum = part(x).times_plus(part(weights), sum);
             }
-            sum.or_higher(finish.low).or_lower(finish.high).store(y);
+            sum.at_least(finish.low).at_most(finish.high).store(y);
         }
         for (i, y) in rest.iter_mut().enumerate() {
             let at = last + i;
             let sum = taps.iter().fold(finish.bias[at], |sum, (x, weights)| sum + x[at] * weights[at]);
-            [*y, ..] = F32x4::splat(sum).or_higher(finish.low).or_lower(finish.high).to_array();
+            [*y, ..] = F32x4::splat(sum).at_least(finish.low).at_most(finish.high).to_array();
         }
     }
 }

@@ -63,15 +63,32 @@ mod form {
             floor = f32x4_floor ceil = f32x4_ceil nearest = f32x4_nearest abs = f32x4_abs sqrt = f32x4_sqrt
             negative = f32x4_neg
         }
+        /// The smaller one, for numbers: of NaN and of zeros of both signs it is either.
+        #[inline(always)]
+        pub fn at_most(self, other: Self) -> Self {
+            Self(f32x4_pmin(self.0, other.0))
+        }
+        /// The larger one, for numbers as above.
+        #[inline(always)]
+        pub fn at_least(self, other: Self) -> Self {
+            Self(f32x4_pmax(self.0, other.0))
+        }
         /// `other < self ? other : self`
+        ///
+        /// Where relaxed SIMD is on, LLVM 22 makes `relaxed_min` of `pmin`, and of the comparison and selection that it
+        /// stands for, although they differ in NaN and zeros. A selection by bits it leaves alone.
         #[inline(always)]
         pub fn or_lower(self, other: Self) -> Self {
-            Self(f32x4_pmin(self.0, other.0))
+            if cfg!(target_feature = "relaxed-simd") { other.lt(self).select(other, self) } else { self.at_most(other) }
         }
         /// `self < other ? other : self`
         #[inline(always)]
         pub fn or_higher(self, other: Self) -> Self {
-            Self(f32x4_pmax(self.0, other.0))
+            if cfg!(target_feature = "relaxed-simd") {
+                self.lt(other).select(other, self)
+            } else {
+                self.at_least(other)
+            }
         }
         #[inline(always)]
         pub fn lt(self, other: Self) -> Mask {
@@ -340,6 +357,14 @@ mod form {
             abs = |a| a.abs();
             sqrt = |a| a.sqrt();
             negative = |a| -a;
+        }
+        #[inline(always)]
+        pub fn at_most(self, other: Self) -> Self {
+            self.or_lower(other)
+        }
+        #[inline(always)]
+        pub fn at_least(self, other: Self) -> Self {
+            self.or_higher(other)
         }
         #[inline(always)]
         pub fn lt(self, other: Self) -> Mask {
