@@ -3,7 +3,7 @@
 use super::copy::copy_floats;
 use super::lanes::{BLOCK, F32x4, map_in_place};
 use super::linear::quantize;
-use super::math::exp;
+use super::math::Exp;
 use super::{Axis, Quantization, Rows};
 
 /// `exp(x - max) / sum` along the middle dimension.
@@ -15,11 +15,12 @@ pub fn softmax(x: &[f32], y: &mut [f32], rows: Rows) {
     if x.is_empty() {
         return;
     }
+    let exp = Exp::new();
     if rows.inner == 1 {
         for (x, y) in x.chunks_exact(rows.count).zip(y.chunks_exact_mut(rows.count)) {
             let max = maximum(x);
             copy_floats(x, y);
-            map_in_place(y, |v| exp(v - F32x4::splat(max)));
+            map_in_place(y, |v| exp.at(v - F32x4::splat(max)));
             let sum = sum(y);
             map_in_place(y, |v| v / F32x4::splat(sum));
         }
@@ -33,7 +34,7 @@ pub fn softmax(x: &[f32], y: &mut [f32], rows: Rows) {
                 *row = *x;
             }
             let max = maximum(&row);
-            map_in_place(&mut row, |v| exp(v - F32x4::splat(max)));
+            map_in_place(&mut row, |v| exp.at(v - F32x4::splat(max)));
             let sum = sum(&row);
             map_in_place(&mut row, |v| v / F32x4::splat(sum));
             for (row, y) in row.iter().zip(y[i..].iter_mut().step_by(rows.inner)) {
@@ -53,9 +54,10 @@ pub fn softmax_quantized(x: &[u8], y: &mut [u8], rows: Rows, from: Quantization,
     if x.is_empty() {
         return;
     }
+    let exp = Exp::new();
     // By the distance to the maximum, of which there are 256.
     let mut exponentials: [f32; 256] = std::array::from_fn(|distance| -(distance as f32) * from.scale);
-    map_in_place(&mut exponentials, exp);
+    map_in_place(&mut exponentials, |x| exp.at(x));
     let block = rows.count * rows.inner;
     if rows.inner == 1 {
         for (x, y) in x.chunks_exact(block).zip(y.chunks_exact_mut(block)) {
