@@ -19,10 +19,11 @@ import type {
   OpenResult,
   Reply,
   RunRequest,
+  RunResult,
   WasmName,
 } from './protocol.js';
 import type { ProgressInfo } from './types.js';
-import type { CompiledModel, CompilerModule, EngineModule, EngineSession, Init, ModelInfo, TensorObject } from './wasm-modules.js';
+import type { CompiledModel, CompilerModule, EngineModule, EngineSession, Init, ModelInfo } from './wasm-modules.js';
 import { loadModule } from './wasm.js';
 
 export { decode } from './pixels.js';
@@ -98,7 +99,7 @@ export class Runtime {
   }
 
   #reply(id: number, result: Methods[Method][1]): void {
-    const transfer = Array.isArray(result) ? result.flatMap(({ data }: TensorObject) => ('buffer' in data ? [data.buffer as ArrayBuffer] : [])) : [];
+    const transfer = 'outputs' in result ? result.outputs.flatMap(({ data }) => ('buffer' in data ? [data.buffer as ArrayBuffer] : [])) : [];
     try {
       this.#post({ tractlet: 'result', id, result }, transfer);
     } catch (error) {
@@ -188,7 +189,7 @@ export class Runtime {
     const classifier = spec && { ...spec, labels, card };
     if (classifier) checkClassifier(this.#opened, classifier);
     options.emit?.({ status: 'ready', file });
-    return { info, version: engine.version(), modules, classifier, canDecode: canDecode() };
+    return { info, version: engine.version(), subgraphs: session.subgraphs(), modules, classifier, canDecode: canDecode() };
   }
 
   /** A fresh instance of a module. */
@@ -211,9 +212,11 @@ export class Runtime {
     return classifier;
   }
 
-  #run({ inputs, outputs }: RunRequest): TensorObject[] {
+  #run({ inputs, outputs, profile }: RunRequest): RunResult {
     const { session, allowNaN } = this.#session();
-    return session.run(inputs, outputs, { allowNaN });
+    const began = performance.timeOrigin + performance.now();
+    const results = session.run(inputs, outputs, { allowNaN, profile });
+    return { outputs: results, profile: profile ? { steps: session.profile(), began } : undefined };
   }
 
   async #classify({ image, input, activation, topK, threshold }: ClassifyRequest): Promise<ClassifyResult> {

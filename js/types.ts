@@ -84,11 +84,18 @@ export interface Pixels {
 export interface RuntimeInfo {
   /** Version of the engine. */
   readonly version: string;
-  /** Instruction set of the engine, for example `simd128`. */
+  /** Build of the engine: `simd128`, which runs everywhere, or `relaxed`, picked where there is relaxed SIMD. */
   readonly build: string;
+  /**
+   * How 8-bit products are added up here: `usdot` or `sdot` where the relaxed dot product was found to be exact, `pairs`
+   * of 16-bit products elsewhere. The results are the same.
+   */
+  readonly dot: string;
   readonly threads: number;
   /** Whether it runs in a worker. */
   readonly worker: boolean;
+  /** Parts of the graph that the engine has no steps for: tract executes them, which is slower. */
+  readonly subgraphs: number;
 }
 
 /** Memory of a session, in bytes. It does not grow after the first run. */

@@ -40,10 +40,31 @@ export interface Host {
   runSubgraph(id: number, inputs: TensorObject[]): TensorObject[];
 }
 
+/** A step of a measured run. */
+export interface MeasuredStep {
+  /** The model's name for the node. */
+  node: string;
+  /** Its operator. */
+  opType: string;
+  /** What computed it; `tract` for a part of the graph that the compiler executed. */
+  kernel: string;
+  /** Shape of the result as it lies in memory: images are channels last. */
+  shape: number[];
+  /** When it began, in microseconds from the start of the run. */
+  start: number;
+  microseconds: number;
+  /** Products that were added up. */
+  macs: number;
+}
+
 /** A model ready to run. */
 export interface EngineSession {
   info(): ModelInfo;
-  run(inputs: TensorObject[], outputs: string[] | undefined, options: { allowNaN?: boolean }): TensorObject[];
+  run(inputs: TensorObject[], outputs: string[] | undefined, options: { allowNaN?: boolean; profile?: boolean }): TensorObject[];
+  /** The steps of the last run with `profile`. */
+  profile(): MeasuredStep[];
+  /** How many parts of the graph the compiler executes. */
+  subgraphs(): number;
   /** Whether a run may still ask the host. When not (or no longer), the compiler's memory is given back. */
   needsHost?(): boolean;
   free(): void;

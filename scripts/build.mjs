@@ -6,7 +6,7 @@
 //
 // cargo decides itself what has to be compiled again (it knows which sources each module is made of); the steps after
 // it are keyed on the wasm file that cargo made, so that an unchanged tree does nothing.
-import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -21,10 +21,21 @@ import { FOR_BUILD, setup } from './setup.mjs';
 
 const MODULES = {
   engine: {
+    feature: 'engine',
+    fast: {},
+    wasmOpt: '-O3',
+  },
+  // The same code and glue; the compiler may use relaxed SIMD.
+  'engine-relaxed': {
+    feature: 'engine',
+    rustflags: ['-C', 'target-feature=+relaxed-simd'],
+    wasmFeatures: ['relaxed-simd'],
+    glueOf: 'engine',
     fast: {},
     wasmOpt: '-O3',
   },
   compiler: {
+    feature: 'compiler',
     fast: { CARGO_PROFILE_RELEASE_OPT_LEVEL: '1' },
     wasmOpt: '-Oz',
   },
@@ -55,12 +66,12 @@ const WASM_FEATURES = ['simd', 'bulk-memory', 'nontrapping-float-to-int', 'sign-
 const SELF = fileURLToPath(import.meta.url);
 
 async function compile(name, fast) {
-  const { fast: fastEnvironment } = MODULES[name];
-  const rustflags = [...KERNELS, ...STACK, ...withoutPaths()];
+  const { feature, rustflags: own = [], fast: fastEnvironment } = MODULES[name];
+  const rustflags = [...own, ...KERNELS, ...STACK, ...withoutPaths()];
   const targetDir = join(ROOT, 'target', name);
   const args = [
     'rustc', '--locked', '--release', '--target', WASM_TARGET, '--lib', '--crate-type', 'cdylib',
-    '--no-default-features', '--features', name,
+    '--no-default-features', '--features', feature,
     // Joined to the flags of .cargo/config.toml; the variable RUSTFLAGS would replace them.
     '--config', `target.${WASM_TARGET}.rustflags=${JSON.stringify(rustflags)}`,
   ];
@@ -75,7 +86,7 @@ async function compile(name, fast) {
 
 async function buildModule(name, fast) {
   const compiled = await compile(name, fast);
-  const { wasmOpt } = MODULES[name];
+  const { wasmOpt, wasmFeatures = [], glueOf } = MODULES[name];
   const glue = join(WASM, name);
   const shipped = join(DIST, `${name}.wasm`);
   const bound = join(glue, `${name}_bg.wasm`);
@@ -91,12 +102,13 @@ async function buildModule(name, fast) {
     exec(join(tools, 'wasm-bindgen'), [compiled, '--target', 'web', '--omit-default-module-path', '--no-typescript', '--out-dir', glue, '--out-name', name]),
     { log: `build-${name}-bindgen` });
 
+  if (glueOf) await checkGlue(name, glueOf);
   const partial = `${shipped}.partial`;
   if (fast) {
     copyFileSync(bound, partial);
   } else {
     await task(`${name}: wasm-opt ${wasmOpt}`, async ({ exec, note }) => {
-      const features = ['--mvp-features', ...WASM_FEATURES.map((feature) => `--enable-${feature}`)];
+      const features = ['--mvp-features', ...[...WASM_FEATURES, ...wasmFeatures].map((feature) => `--enable-${feature}`)];
       await exec(process.execPath, [join(ROOT, 'node_modules/binaryen/bin/wasm-opt'), bound, wasmOpt, ...features, '--strip-producers', '-o', partial]);
       note(`${formatBytes(statSync(bound).size)} to ${formatBytes(statSync(partial).size)}`);
     }, { log: `build-${name}-opt` });
@@ -106,8 +118,16 @@ async function buildModule(name, fast) {
   writeStamp(stamp, key);
 }
 
+/** One bundle of JavaScript serves both builds of the engine, so their glue must be the same. */
+async function checkGlue(name, other) {
+  const text = (module) => readFileSync(join(WASM, module, `${module}.js`), 'utf8').replaceAll(module, 'module');
+  if (existsSync(join(WASM, other, `${other}.js`)) && text(name) !== text(other)) {
+    throw new Stop(`the glue of ${name} is not that of ${other}`);
+  }
+}
+
 async function buildJavaScript() {
-  const glue = Object.keys(MODULES).map((name) => join(WASM, name, `${name}.js`));
+  const glue = Object.keys(MODULES).filter((name) => !MODULES[name].glueOf).map((name) => join(WASM, name, `${name}.js`));
   const config = ['esbuild.mjs', 'tsconfig.json'].map((name) => join(CONFIG, name));
   const key = inputKey([join(ROOT, 'js'), ...glue, ...config, SELF, join(ROOT, 'package-lock.json')]);
   const outputs = ['index.js', 'runtime.js', 'worker.js', 'index.d.ts'].map((name) => join(DIST, name));
@@ -137,9 +157,14 @@ async function buildJavaScript() {
 /** Builds everything, or only one of 'engine', 'compiler' and 'js'. The set-up has to have run. */
 export function build({ fast = false, only } = {}) {
   return withLock('build', async () => {
-    const names = Object.keys(MODULES).filter((name) => !only || only === name);
+    const names = Object.keys(MODULES).filter((name) => !only || only === MODULES[name].feature);
     // Side by side: the last steps of each use one processor core only.
-    const results = await Promise.allSettled(names.map((name) => buildModule(name, fast)));
+    const [engines, others] = [names.filter((name) => MODULES[name].feature === 'engine'), names.filter((name) => MODULES[name].feature !== 'engine')];
+    const inTurn = async () => {
+      // The second is checked against the first.
+      for (const name of engines) await buildModule(name, fast);
+    };
+    const results = await Promise.allSettled([inTurn(), ...others.map((name) => buildModule(name, fast))]);
     for (const { reason } of results) if (reason) throw reason;
     if (!only || only === 'js') await buildJavaScript();
   });
@@ -148,7 +173,7 @@ export function build({ fast = false, only } = {}) {
 await main(import.meta.url, async () => {
   const args = process.argv.slice(2);
   const only = args.includes('--only') ? args[args.indexOf('--only') + 1] : undefined;
-  if (args.includes('--only') && ![...Object.keys(MODULES), 'js'].includes(only)) throw new Stop('--only takes engine, compiler or js');
+  if (args.includes('--only') && !['engine', 'compiler', 'js'].includes(only)) throw new Stop('--only takes engine, compiler or js');
   heading('Build');
   await setup(only === 'js' ? {} : FOR_BUILD);
   await build({ fast: args.includes('--fast'), only });
