@@ -30,10 +30,13 @@ function range(scores) {
 /**
  * Compares the scores of one library with those of another, photo by photo.
  *
+ * @param quantum scale of a quantized output
+ * @param options.rounding whether the two round differently at every layer, as ONNX and TFLite do: then the best class of a
+ *   photo may be another, as long as the scores are close
  * @returns { same, tied, different: photos by their best class; gap: largest difference of a score, as a share of the range
  * of its photo's scores; agree: whether both can be right }
  */
-export function compare(ours, theirs, quantum) {
+export function compare(ours, theirs, quantum, { rounding = false } = {}) {
   const result = { same: 0, tied: 0, different: 0, gap: 0 };
   for (const [photo, a] of ours.entries()) {
     const b = theirs[photo];
@@ -49,7 +52,7 @@ export function compare(ours, theirs, quantum) {
       if (!(gap <= result.gap)) result.gap = gap;
     }
   }
-  return { ...result, agree: result.different === 0 && result.gap <= LARGEST_GAP };
+  return { ...result, agree: (rounding || result.different === 0) && result.gap <= LARGEST_GAP };
 }
 
 /** How many labelled photos get their label. */
