@@ -9,7 +9,7 @@ import { heading, print } from '../scripts/lib/report.mjs';
 import { Stop, main, task } from '../scripts/lib/run.mjs';
 import { serve } from '../scripts/serve.mjs';
 import { setup } from '../scripts/setup.mjs';
-import { compare, countRight } from './lib/answers.mjs';
+import { compare, countRight, digest } from './lib/answers.mjs';
 import { describeEnvironment, watchProcessors } from './lib/environment.mjs';
 import { foldersFor, readersOf, selectModels } from './lib/models.mjs';
 import { hasNative, measureNative, nativeFigures } from './lib/native.mjs';
@@ -129,6 +129,7 @@ function evaluate(model, peers, results, { photos: limit }, native) {
       first: summarise(passes.map(({ first }) => first)),
       run: summarise(rounds(peer).flat()),
       right: countRight(scores, photos),
+      scores: digest(scores),
       rounds: rounds(peer),
     };
   };

@@ -6,11 +6,13 @@ and models it builds on; a second run finds the work done.
 
     {"name": "mobilenet-v2-qdq-s8s8-pc", "net", "format", "inputName", "outputName",
      "quantum": scale of the quantized output or null,
-     "files": {"onnx": path, "tflite": path or missing}, "sameNumbers": whether all files are one net to the bit of its weights,
+     "files": {"onnx": path, "tflite": path or missing}, "sameNumbers": whether all files hold one net, see below,
      "tfliteInput": {"scale", "zeroPoint"} where the TFLite file takes u8 instead of floats,
      "photos": [{"photo", "label": class or null, "input": tensor file}, ...]}
 
-Models of the test fixtures that have a TFLite file here are listed under their name, with `files` {"tflite": path} alone.
+The files of one net have the same weights and scales, but for those around Concat (tflite_convert.py). Models of the test
+fixtures that have a TFLite file here are listed under their name, with `files` {"tflite": path} alone. The same packages
+on the same kind of processor make the same bytes.
 
     make_nets.py [--force]
 """
