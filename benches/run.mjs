@@ -176,8 +176,10 @@ await main(import.meta.url, async () => {
     await browser.close();
     // The same file once is enough.
     const distinct = models.filter((model) => model.files.onnx && model.sameNumbers);
+    const nativeBusyCores = watchProcessors();
     const native = options.native && (await hasNative()) ? await task('Native onnxruntime', ({ exec }) => measureNative(exec, distinct, options)) : undefined;
-    environment.native = native && `onnxruntime ${native.version}`;
+    // Not in turns with the others: what disturbs it disturbs its ratio, too.
+    environment.native = native && { version: native.version, busyCores: nativeBusyCores() };
     report = {
       environment,
       options: { ...options, models: options.models?.source },
@@ -198,6 +200,7 @@ await main(import.meta.url, async () => {
   print();
   print(environmentLines(environment, options));
   if (environment.busyCores > BUSY_CORES_LIMIT) print('! Other programs were at work: the times are too long, and not to be quoted.');
+  if (environment.native?.busyCores > BUSY_CORES_LIMIT) print('! Also during native onnxruntime: neither its times nor its ratios are to be quoted.');
   if (options.quick) print('! --quick: not to be quoted.');
   save(options.json ?? join(CACHE, 'bench', `${environment.date.replace(/[:.]/g, '-')}.json`), report);
 
