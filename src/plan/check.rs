@@ -195,6 +195,12 @@ impl Checker<'_> {
                 self.write_any(*y)?;
                 require(self.len(*y)? == len, "input and output differ in size")
             }
+            Operation::FloatTable { x, y, table } => {
+                self.list(*table, Float32, &[256])?;
+                let len = self.len(*x)?;
+                self.read(*x, Uint8, Some(len))?;
+                self.write(*y, Float32, Some(len))
+            }
             Operation::Quantize { x, y, scales, zero_points, axis } => {
                 self.axis(axis)?;
                 self.list(*scales, Float32, &[axis.count])?;

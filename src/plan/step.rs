@@ -249,6 +249,15 @@ pub enum Operation {
         /// 256 bytes.
         table: ConstantId,
     },
+    /// `y = table[x]`, `Uint8` to `Float32`.
+    FloatTable {
+        /// Input.
+        x: ValueId,
+        /// Output.
+        y: ValueId,
+        /// 256 `Float32`.
+        table: ConstantId,
+    },
     /// `Float32` to `Uint8`: `QuantizeLinear`.
     Quantize {
         /// Input.

@@ -21,6 +21,7 @@ impl Step {
             Operation::Fill { .. } => vec![],
             Operation::FloatUnary { x, .. }
             | Operation::Table { x, .. }
+            | Operation::FloatTable { x, .. }
             | Operation::Quantize { x, .. }
             | Operation::Dequantize { x, .. }
             | Operation::DynamicQuantize { x, .. }
@@ -49,6 +50,7 @@ impl Step {
             | Operation::Fill { y, .. }
             | Operation::FloatUnary { y, .. }
             | Operation::Table { y, .. }
+            | Operation::FloatTable { y, .. }
             | Operation::Quantize { y, .. }
             | Operation::Dequantize { y, .. }
             | Operation::Pool { y, .. }

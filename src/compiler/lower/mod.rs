@@ -17,6 +17,7 @@ mod resize;
 mod values;
 
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 
@@ -59,6 +60,8 @@ pub struct Lowering<'a> {
     /// Values in another order of dimensions, or shifted: made once.
     converted: HashMap<(ValueId, Vec<usize>, bool), ValueId>,
     constant_values: HashMap<String, Value>,
+    /// Floats that were computed from quanta after all.
+    computed_floats: Vec<((ValueId, Rc<values::Lazy>), ValueId)>,
     /// Scale and zero point that a DynamicQuantizeLinear finds, by the names of both outputs.
     parameters: HashMap<String, ValueId>,
     /// Version of the standard's operators.
@@ -174,6 +177,7 @@ impl<'a> Lowering<'a> {
             values: HashMap::new(),
             converted: HashMap::new(),
             constant_values: HashMap::new(),
+            computed_floats: Vec::new(),
             parameters: HashMap::new(),
             opset,
             node: String::new(),
@@ -208,6 +212,7 @@ impl<'a> Lowering<'a> {
             self.steps.truncate(steps);
             self.converted.retain(|_, &mut id| (id as usize) < facts);
             self.constant_values.retain(|_, value| (value.id as usize) < facts);
+            self.computed_floats.retain(|&(_, id)| (id as usize) < facts);
             for output in &node.output {
                 self.values.remove(output);
             }

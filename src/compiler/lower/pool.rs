@@ -69,7 +69,7 @@ fn pool(l: &mut Lowering, node: &NodeProto, x: &Value, pooling: Pooling) -> Opti
     let order = channels_last(x.shape.len());
     let x = l.ordered(x, &order)?;
     let window = window(node, &x, &shape)?;
-    let y = l.output(output, x.data_type, &shape, &order, x.shifted);
+    let y = l.like(output, &x, &shape, &order);
     l.step(Operation::Pool { x: x.id, y: y.id, window, pooling });
     Some(())
 }
@@ -79,7 +79,11 @@ pub fn max_pool(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     if node.output.get(1).is_some_and(|o| !o.is_empty()) {
         return None;
     }
-    let x = l.input(node, 0)?;
+    let mut x = l.lazy_input(node, 0)?;
+    // The largest quantum means the largest float where larger ones mean larger ones.
+    if x.lazy.as_ref().is_some_and(|lazy| lazy.table.windows(2).any(|pair| pair[0].is_nan() || pair[0] > pair[1])) {
+        x = l.input(node, 0)?;
+    }
     let x = if x.is_quanta() { l.quanta(&x)? } else { x };
     if !x.is_quanta() && x.data_type != DataType::Float32 {
         return None;
@@ -159,7 +163,7 @@ fn mean(l: &mut Lowering, node: &NodeProto, x: &Value, axes: &[usize], numbers: 
     if order.len() != shape.len() || shape.iter().product::<usize>() != rows.outer * rows.inner {
         return None;
     }
-    let y = l.output(output, x.data_type, &shape, &order, x.shifted);
+    let y = l.like(output, &x, &shape, &order);
     l.step(Operation::Mean { x: x.id, y: y.id, rows, numbers });
     Some(())
 }

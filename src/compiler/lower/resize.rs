@@ -16,7 +16,8 @@ fn text<'a>(node: &'a NodeProto, name: &str, default: &'a str) -> &'a str {
 /// Nearest and linear, of the two spatial dimensions.
 pub fn resize(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     let old = node.op_type == "tractlet.Resize10";
-    let x = l.input(node, 0)?;
+    let nearest_only = text(node, "mode", "nearest") == "nearest";
+    let x = if nearest_only { l.lazy_input(node, 0)? } else { l.input(node, 0)? };
     let output = node.output.first()?;
     let shape = l.shape(output)?;
     let x = if x.is_quanta() { l.quanta(&x)? } else { x };
@@ -85,7 +86,7 @@ pub fn resize(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     }
     let order = channels_last(4);
     let x = l.ordered(&x, &order)?;
-    let y = l.output(output, x.data_type, &shape, &order, x.shifted);
+    let y = l.like(output, &x, &shape, &order);
     let horizontal = taps.pop()?;
     let vertical = taps.pop()?;
     l.step(Operation::Resize {

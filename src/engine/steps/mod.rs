@@ -70,6 +70,7 @@ pub fn prepare<S: Source + ?Sized>(
         Operation::FloatBinary { function, operands } => elementwise::float_binary(*function, operands),
         Operation::FloatUnary { function, x, y } => elementwise::float_unary(*function, *x, *y),
         Operation::Table { x, y, table } => elementwise::table(*x, *y, table_of(*table, loader)?),
+        Operation::FloatTable { x, y, table } => elementwise::float_table(*x, *y, loader.list(*table)?),
         Operation::Quantize { x, y, scales, zero_points, axis } => {
             quantize::quantize(*x, *y, loader.list(*scales)?, loader.list(*zero_points)?, *axis)
         }
