@@ -46,14 +46,14 @@ impl<D: arch::ByteDot> Kernel for Bytes<D> {
     }
 
     #[inline(always)]
-    unsafe fn tile<const M: usize>(a: *const u8, stride: usize, b: *const u8, steps: usize) -> [Sums; M] {
+    unsafe fn tile<const M: usize>(a: *const u8, stride: usize, b: *const u8, steps: usize, first: Sums) -> [Sums; M] {
         // SAFETY: the same conditions.
-        unsafe { arch::tile_bytes::<D, M>(a, stride, b, steps) }
+        unsafe { arch::tile_bytes::<D, M>(a, stride, b, steps, first) }
     }
 
     #[inline(always)]
-    unsafe fn few<const M: usize>(a: *const u8, stride: usize, b: *const u8, steps: usize) -> [Sums; M] {
+    unsafe fn few<const M: usize>(a: *const u8, stride: usize, b: *const u8, steps: usize, first: Sums) -> [Sums; M] {
         // SAFETY: the same conditions.
-        unsafe { arch::few_bytes::<D, M>(a, stride, b, steps) }
+        unsafe { arch::few_bytes::<D, M>(a, stride, b, steps, first) }
     }
 }

@@ -17,7 +17,7 @@ use super::weights::PANEL;
 /// Sums of one row and eight columns.
 pub(super) type Sums = [v128; 2];
 
-/// Sums of `M` rows of 16-bit elements times a widened panel.
+/// Sums of `M` rows of 16-bit elements times a widened panel, added to `first`.
 ///
 /// # Safety
 ///
@@ -28,8 +28,9 @@ pub(super) unsafe fn tile_pairs<const M: usize>(
     stride: usize,
     mut b: *const u8,
     steps: usize,
+    first: Sums,
 ) -> [Sums; M] {
-    let mut sums = [[i32x4_splat(0); 2]; M];
+    let mut sums = [first; M];
     // SAFETY: these are the rows.
     let mut rows: [*const u8; M] = std::array::from_fn(|i| unsafe { a.add(i * stride) });
     // Pairs of elements; even, but LLVM must not know, see above.
@@ -69,14 +70,20 @@ pub(super) unsafe fn tile_pairs<const M: usize>(
     sums
 }
 
-/// Sums of `M` rows of 16-bit elements times a packed panel: for few rows, where widening it first does not pay.
+/// Sums of `M` rows of 16-bit elements times a packed panel, added to `first`: for few rows, where widening it first does not pay.
 ///
 /// # Safety
 ///
 /// Rows of `4 * steps` elements, `stride` bytes apart, can be read at `a`; `32 * steps` bytes at `b`.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)]
-pub(super) unsafe fn few_pairs<const M: usize>(a: *const u8, stride: usize, b: *const u8, steps: usize) -> [Sums; M] {
+pub(super) unsafe fn few_pairs<const M: usize>(
+    a: *const u8,
+    stride: usize,
+    b: *const u8,
+    steps: usize,
+    first: Sums,
+) -> [Sums; M] {
     // Each vector has two columns, the sums of even and of odd pairs of each.
     let mut sums = [[i32x4_splat(0); 4]; M];
     for step in 0..steps {
@@ -95,7 +102,8 @@ pub(super) unsafe fn few_pairs<const M: usize>(a: *const u8, stride: usize, b: *
     sums.map(|s| {
         [0, 2].map(|j| {
             let even = i32x4_shuffle::<0, 2, 4, 6>(s[j], s[j + 1]);
-            i32x4_add(even, i32x4_shuffle::<1, 3, 5, 7>(s[j], s[j + 1]))
+            let odd = i32x4_shuffle::<1, 3, 5, 7>(s[j], s[j + 1]);
+            i32x4_add(first[j / 2], i32x4_add(even, odd))
         })
     })
 }
@@ -131,6 +139,38 @@ fn split_pairs(v: v128) -> v128 {
     i8x16_shuffle::<0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15>(v, v)
 }
 
+/// Four rows of a matrix as a packed block, each byte xor `mask`.
+#[inline(always)]
+pub(super) fn interleave(rows: [&[u8; PANEL]; 4], mask: u8, block: &mut [u8; 4 * PANEL]) {
+    // SAFETY: eight bytes each, and 32 of the block.
+    unsafe {
+        let rows = rows.map(|row| v128_load64_zero(row.as_ptr().cast()));
+        let mask = u8x16_splat(mask);
+        let upper = u8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(rows[0], rows[1]);
+        let lower = u8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(rows[2], rows[3]);
+        let first = u16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(upper, lower);
+        let second = u16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(upper, lower);
+        v128_store(block.as_mut_ptr().cast(), v128_xor(first, mask));
+        v128_store(block.as_mut_ptr().add(16).cast(), v128_xor(second, mask));
+    }
+}
+
+/// Sum of each column of a packed panel.
+pub(super) fn sum_columns(panel: &[u8]) -> [i32; PANEL] {
+    let mut sums = [i32x4_splat(0); 2];
+    for block in panel.chunks_exact(4 * PANEL) {
+        for (h, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: a half of 32 bytes.
+            let w = unsafe { v128_load(block.as_ptr().add(16 * h).cast()) };
+            *sum = i32x4_add(*sum, i32x4_extadd_pairwise_i16x8(i16x8_extadd_pairwise_i8x16(w)));
+        }
+    }
+    let mut list = [0i32; PANEL];
+    // SAFETY: eight words.
+    unsafe { store_words(sums, list.as_mut_ptr().cast()) }
+    list
+}
+
 /// Elements that [`widen_run`] works on at a time.
 pub(super) const WIDEN_CHUNK: usize = 8;
 
@@ -145,6 +185,13 @@ pub(super) unsafe fn widen_run(from: *const u8, to: *mut u8, len: usize) {
         // SAFETY: as the caller promises.
         unsafe { v128_store(to.add(2 * i).cast(), u16x8_load_extend_u8x8(from.add(i))) }
     }
+}
+
+/// Eight sums to start from.
+#[inline(always)]
+pub(super) fn initial(bias: &[i32; PANEL]) -> Sums {
+    // SAFETY: eight words.
+    unsafe { load_words(bias.as_ptr().cast()) }
 }
 
 /// 1.5 * 2^23: the sum of it and a number of magnitude up to 2^22 is that number rounded to an integer, half to even, in
@@ -163,93 +210,131 @@ pub(super) unsafe fn finish<const M: usize>(
     row_sums: Option<&[i32; M]>,
     at: usize,
 ) {
-    // SAFETY: all lists have eight elements.
-    let (bias, m, addend, z) = unsafe {
-        (
-            [v128_load(panel.bias.as_ptr().cast()), v128_load(panel.bias.as_ptr().add(4).cast())],
-            [v128_load(panel.multipliers.as_ptr().cast()), v128_load(panel.multipliers.as_ptr().add(4).cast())],
-            [v128_load(panel.addend.as_ptr().cast()), v128_load(panel.addend.as_ptr().add(4).cast())],
-            i16x8_load_extend_i8x8(panel.zero_points.as_ptr()),
-        )
-    };
-    for s in &mut sums {
-        *s = [i32x4_add(s[0], bias[0]), i32x4_add(s[1], bias[1])];
-    }
     if let Some(row_sums) = row_sums {
+        // SAFETY: eight elements.
+        let z = unsafe { i16x8_load_extend_i8x8(panel.zero_points.as_ptr()) };
         let z = [i32x4_extend_low_i16x8(z), i32x4_extend_high_i16x8(z)];
         for (s, &row) in sums.iter_mut().zip(row_sums) {
             let row = i32x4_splat(row);
             *s = [0, 1].map(|h| i32x4_sub(s[h], i32x4_mul(row, z[h])));
         }
     }
-    match (panel.kind, panel.y) {
-        (Kind::Quantized { zero_point, low, high, bounded }, Pointer::Uint8(y)) => {
-            let magic = f32x4_splat(MAGIC);
-            // The bits of the sum, less this, are the rounded number plus the zero point.
-            let offset = i32x4_splat(MAGIC.to_bits() as i32 - zero_point as i32);
-            let (low, high) = (u8x16_splat(low), u8x16_splat(high));
-            for (i, s) in sums.into_iter().enumerate() {
-                let q = [0, 1].map(|h| {
-                    let mut v = f32x4_mul(f32x4_convert_i32x4(s[h]), m[h]);
-                    if !bounded {
-                        // Far beyond all quanta, near enough for the trick.
-                        v = f32x4_pmin(f32x4_splat(65536.0), f32x4_pmax(f32x4_splat(-65536.0), v));
-                    }
-                    i32x4_sub(f32x4_add(v, magic), offset)
-                });
-                let q = i16x8_narrow_i32x4(q[0], q[1]);
-                let q = u8x16_min(u8x16_max(u8x16_narrow_i16x8(q, q), low), high);
-                let at = at + i * panel.row_stride;
-                // SAFETY: inside, as the caller promises.
-                unsafe {
-                    if panel.valid == PANEL {
-                        v128_store64_lane::<0>(q, y.add(at).cast());
+    // SAFETY: inside, as the caller promises; lists have eight elements.
+    unsafe {
+        match (panel.kind, panel.y) {
+            (Kind::Quantized { zero_point, low, high, bounded }, Pointer::Uint8(y)) => {
+                let m = load_words(panel.multipliers.as_ptr().cast());
+                // The bits of a sum, less this, are the rounded number plus the zero point.
+                let offset = i32x4_splat(MAGIC.to_bits() as i32 - zero_point as i32);
+                let range = [u8x16_splat(low), u8x16_splat(high)];
+                store_rows::<u8, M>(y, at, panel, |to, stride| {
+                    if bounded {
+                        quantize::<M>(sums, m, offset, range, to, stride, |v| v);
                     } else {
-                        let mut eight = [0u8; PANEL];
-                        v128_store64_lane::<0>(q, eight.as_mut_ptr().cast());
-                        std::ptr::copy_nonoverlapping(eight.as_ptr(), y.add(at), panel.valid);
+                        // Far beyond all quanta, near enough for the trick.
+                        let (least, most) = (f32x4_splat(-65536.0), f32x4_splat(65536.0));
+                        quantize::<M>(sums, m, offset, range, to, stride, |v| f32x4_pmin(f32x4_pmax(v, least), most));
                     }
-                }
-            }
-        }
-        (Kind::Float { low, high }, Pointer::Float32(y)) => {
-            let (low, high) = (f32x4_splat(low), f32x4_splat(high));
-            for (i, s) in sums.into_iter().enumerate() {
-                let v = [0, 1].map(|h| {
-                    let v = f32x4_add(f32x4_mul(f32x4_convert_i32x4(s[h]), m[h]), addend[h]);
-                    f32x4_pmin(f32x4_pmax(v, low), high)
                 });
-                // SAFETY: inside, as the caller promises.
-                unsafe { store_words(v, y.add(at + i * panel.row_stride).cast(), panel.valid) }
             }
-        }
-        (Kind::Integer, Pointer::Int32(y)) => {
-            for (i, s) in sums.into_iter().enumerate() {
-                // SAFETY: inside, as the caller promises.
-                unsafe { store_words(s, y.add(at + i * panel.row_stride).cast(), panel.valid) }
+            (Kind::Float { low, high }, Pointer::Float32(y)) => {
+                let m = load_words(panel.multipliers.as_ptr().cast());
+                let addend = load_words(panel.addend.as_ptr().cast());
+                let (low, high) = (f32x4_splat(low), f32x4_splat(high));
+                store_rows::<f32, M>(y, at, panel, |to, stride| {
+                    for (i, s) in sums.into_iter().enumerate() {
+                        let v = [0, 1].map(|h| {
+                            let v = f32x4_add(f32x4_mul(f32x4_convert_i32x4(s[h]), m[h]), addend[h]);
+                            f32x4_pmin(f32x4_pmax(v, low), high)
+                        });
+                        store_words(v, to.add(i * stride).cast());
+                    }
+                });
             }
+            (Kind::Integer, Pointer::Int32(y)) => store_rows::<i32, M>(y, at, panel, |to, stride| {
+                for (i, s) in sums.into_iter().enumerate() {
+                    store_words(s, to.add(i * stride).cast());
+                }
+            }),
+            _ => unreachable!("the driver checks the type"),
         }
-        _ => unreachable!("the driver checks the type"),
     }
 }
 
-/// Stores the first `valid` of eight words.
+/// Rows of eight quanta, `stride` bytes apart.
 ///
 /// # Safety
 ///
-/// They can be written at `y`.
+/// They can be written at `to`.
 #[inline(always)]
-unsafe fn store_words(v: [v128; 2], y: *mut u32, valid: usize) {
+unsafe fn quantize<const M: usize>(
+    sums: [Sums; M],
+    m: [v128; 2],
+    offset: v128,
+    range: [v128; 2],
+    to: *mut u8,
+    stride: usize,
+    limit: impl Fn(v128) -> v128,
+) {
+    for (i, s) in sums.into_iter().enumerate() {
+        let q = [0, 1].map(|h| {
+            let v = limit(f32x4_mul(f32x4_convert_i32x4(s[h]), m[h]));
+            i32x4_sub(f32x4_add(v, f32x4_splat(MAGIC)), offset)
+        });
+        let q = i16x8_narrow_i32x4(q[0], q[1]);
+        let q = u8x16_min(u8x16_max(u8x16_narrow_i16x8(q, q), range[0]), range[1]);
+        // SAFETY: as the caller promises.
+        unsafe { v128_store64_lane::<0>(q, to.add(i * stride).cast()) }
+    }
+}
+
+/// Has `store` write rows of eight elements to `y`, or where there are fewer columns, to a copy.
+///
+/// # Safety
+///
+/// The `valid` elements of each row from `at` on lie inside of `y`; `store` writes nothing else than rows of eight.
+#[inline(always)]
+unsafe fn store_rows<T: Copy + Default, const M: usize>(
+    y: *mut T,
+    at: usize,
+    panel: &Panel<'_>,
+    store: impl Fn(*mut T, usize),
+) {
+    let whole = panel.valid == PANEL;
+    let mut copy = [[T::default(); PANEL]; M];
+    // SAFETY: as the caller promises.
+    let y = unsafe { y.add(at) };
+    let (to, stride) = if whole { (y, panel.row_stride) } else { (copy.as_mut_ptr().cast(), PANEL) };
+    store(to, stride);
+    if !whole {
+        for (i, row) in copy.iter().enumerate() {
+            for (n, &value) in row[..panel.valid].iter().enumerate() {
+                // SAFETY: as the caller promises.
+                unsafe { y.add(i * panel.row_stride + n).write(value) }
+            }
+        }
+    }
+}
+
+/// Eight words.
+///
+/// # Safety
+///
+/// They can be read at `from`.
+#[inline(always)]
+pub(super) unsafe fn load_words(from: *const u32) -> [v128; 2] {
+    // SAFETY: as the caller promises.
+    unsafe { [v128_load(from.cast()), v128_load(from.add(4).cast())] }
+}
+
+/// # Safety
+///
+/// Eight words can be written at `to`.
+#[inline(always)]
+unsafe fn store_words(v: [v128; 2], to: *mut u32) {
     // SAFETY: as the caller promises.
     unsafe {
-        if valid == PANEL {
-            v128_store(y.cast(), v[0]);
-            v128_store(y.add(4).cast(), v[1]);
-        } else {
-            let mut eight = [0u32; PANEL];
-            v128_store(eight.as_mut_ptr().cast(), v[0]);
-            v128_store(eight.as_mut_ptr().add(4).cast(), v[1]);
-            std::ptr::copy_nonoverlapping(eight.as_ptr(), y, valid);
-        }
+        v128_store(to.cast(), v[0]);
+        v128_store(to.add(4).cast(), v[1]);
     }
 }

@@ -57,7 +57,7 @@ mod model {
     }
 }
 
-/// Sums of `M` rows of bytes times a packed panel.
+/// Sums of `M` rows of bytes times a packed panel, added to `first`.
 ///
 /// # Safety
 ///
@@ -68,8 +68,9 @@ pub(super) unsafe fn tile_bytes<D: ByteDot, const M: usize>(
     stride: usize,
     mut b: *const u8,
     steps: usize,
+    first: Sums,
 ) -> [Sums; M] {
-    let mut sums = [[i32x4_splat(0); 2]; M];
+    let mut sums = [first; M];
     // SAFETY: these are the rows.
     let mut rows: [*const u8; M] = std::array::from_fn(|i| unsafe { a.add(i * stride) });
     let mut left = steps;
@@ -120,8 +121,9 @@ pub(super) unsafe fn few_bytes<D: ByteDot, const M: usize>(
     stride: usize,
     b: *const u8,
     steps: usize,
+    first: Sums,
 ) -> [Sums; M] {
-    let mut sums = [[[i32x4_splat(0); 2]; M]; 2];
+    let mut sums = [[first; M], [[i32x4_splat(0); 2]; M]];
     macro_rules! four {
         ($step:expr, $chain:expr) => {
             // SAFETY: within the rows and the panel, as the caller promises.
