@@ -2,7 +2,7 @@
 
 use super::copy::copy_floats;
 use super::eights::{F32x8, map_in_place};
-use super::lanes::{BLOCK, F32x4};
+use super::lanes::{BLOCK, F32x4, load_block, store_block};
 use super::linear::quantize;
 use super::math::Exp;
 use super::{Axis, Quantization, Rows};
@@ -95,13 +95,15 @@ fn softmax_row(x: &[u8], y: &mut [u8], exponentials: &[f32; 256], to: Quantizati
     for (sum, q) in sums.iter_mut().zip(rest) {
         *sum += exponentials[(max - q) as usize];
     }
-    let sum = F32x8::splat((sums[0] + sums[1]) + (sums[2] + sums[3]));
+    let sum = F32x4::splat((sums[0] + sums[1]) + (sums[2] + sums[3]));
     // As many distances as there are, in whole blocks.
-    let distances = ((max - min) as usize / BLOCK + 1) * BLOCK;
-    let (mut shares, mut results) = (*exponentials, [0; 256]);
-    map_in_place(&mut shares[..distances], |e| e / sum);
-    let axis = Axis { count: 1, inner: 1 };
-    quantize(&shares[..distances], &[to.scale], &[to.zero_point], axis, &mut results[..distances]);
+    let blocks = (max - min) as usize / BLOCK + 1;
+    let (mut shares, mut results) = ([0.0; 256], [0; 256]);
+    for (to, from) in shares.as_chunks_mut().0.iter_mut().zip(exponentials.as_chunks().0).take(blocks) {
+        store_block(load_block(from).map(|e| e / sum), to);
+    }
+    let (shares, axis) = (&shares[..blocks * BLOCK], Axis { count: 1, inner: 1 });
+    quantize(shares, &[to.scale], &[to.zero_point], axis, &mut results[..blocks * BLOCK]);
     for (y, &q) in y.iter_mut().zip(x) {
         *y = results[(max - q) as usize];
     }
