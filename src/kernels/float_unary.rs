@@ -2,7 +2,7 @@
 
 use super::FloatUnary;
 use super::copy::copy_floats;
-use super::lanes::{F32x4, map_in_place};
+use super::eights::{F32x8, map_in_place};
 use super::math::{Erf, Exp, Log, Sigmoid, Softplus, Tanh};
 
 /// `y = f(x)`.
@@ -20,13 +20,13 @@ pub fn float_unary(function: FloatUnary, x: &[f32], y: &mut [f32]) {
 
 /// `y = f(y)`. NaN stays NaN.
 pub fn float_unary_in_place(function: FloatUnary, y: &mut [f32]) {
-    let splat = F32x4::splat;
+    let splat = F32x8::splat;
     let (zero, one) = (splat(0.0), splat(1.0));
     // `min(max(v, 0), 1)`
-    let unit = |v: F32x4| v.or_higher(zero).or_lower(one);
+    let unit = |v: F32x8| v.or_higher(zero).or_lower(one);
     match function {
-        FloatUnary::Abs => map_in_place(y, F32x4::abs),
-        FloatUnary::Ceil => map_in_place(y, F32x4::ceil),
+        FloatUnary::Abs => map_in_place(y, F32x8::abs),
+        FloatUnary::Ceil => map_in_place(y, F32x8::ceil),
         FloatUnary::Clip { low, high } => {
             let (low, high) = (splat(low), splat(high));
             map_in_place(y, |x| x.or_higher(low).or_lower(high));
@@ -43,7 +43,7 @@ pub fn float_unary_in_place(function: FloatUnary, y: &mut [f32]) {
             let f = Exp::new();
             map_in_place(y, |x| f.at(x));
         }
-        FloatUnary::Floor => map_in_place(y, F32x4::floor),
+        FloatUnary::Floor => map_in_place(y, F32x8::floor),
         FloatUnary::Gelu => {
             let (half, root, erf) = (splat(0.5), splat(std::f32::consts::FRAC_1_SQRT_2), Erf::new());
             map_in_place(y, |x| half * x * (one + erf.at(x * root)));
@@ -71,7 +71,7 @@ pub fn float_unary_in_place(function: FloatUnary, y: &mut [f32]) {
         }
         FloatUnary::Neg => map_in_place(y, |x| -x),
         FloatUnary::Reciprocal => map_in_place(y, |x| one / x),
-        FloatUnary::Round => map_in_place(y, F32x4::nearest),
+        FloatUnary::Round => map_in_place(y, F32x8::nearest),
         FloatUnary::Sigmoid => {
             let f = Sigmoid::new();
             map_in_place(y, |x| f.at(x));
@@ -84,7 +84,7 @@ pub fn float_unary_in_place(function: FloatUnary, y: &mut [f32]) {
             let f = Softplus::new();
             map_in_place(y, |x| f.at(x));
         }
-        FloatUnary::Sqrt => map_in_place(y, F32x4::sqrt),
+        FloatUnary::Sqrt => map_in_place(y, F32x8::sqrt),
         FloatUnary::Tanh => {
             let f = Tanh::new();
             map_in_place(y, |x| f.at(x));

@@ -123,7 +123,7 @@ mod form {
             Self(i32x4_splat(v))
         }
         binary! {
-            plus = i32x4_add minus = i32x4_sub and = v128_and or = v128_or
+            plus = i32x4_add minus = i32x4_sub
         }
         #[inline(always)]
         pub fn shift_left(self, by: u32) -> Self {
@@ -396,8 +396,6 @@ mod form {
         binary! {
             plus = |a, b| a.wrapping_add(b);
             minus = |a, b| a.wrapping_sub(b);
-            and = |a, b| a & b;
-            or = |a, b| a | b;
         }
         #[inline(always)]
         pub fn shift_left(self, by: u32) -> Self {
@@ -474,7 +472,8 @@ mod form {
 }
 
 pub(crate) use form::{
-    F32x4, I32x4, bytes, interleave_2, interleave_3, interleave_4, narrow, split, transpose_4, transpose_16, widen,
+    F32x4, I32x4, Mask, bytes, interleave_2, interleave_3, interleave_4, narrow, split, transpose_4, transpose_16,
+    widen,
 };
 
 macro_rules! operator {
@@ -559,21 +558,6 @@ pub(crate) fn store_block(v: [F32x4; 4], to: &mut [f32; BLOCK]) {
     let (quads, _) = to.as_chunks_mut::<4>();
     for (quad, v) in quads.iter_mut().zip(v) {
         v.store(quad);
-    }
-}
-
-/// Applies `f` to every element in place, four at a time.
-#[inline(always)]
-pub(crate) fn map_in_place(y: &mut [f32], f: impl Fn(F32x4) -> F32x4) {
-    let (quads, rest) = y.as_chunks_mut::<4>();
-    for quad in quads {
-        f(F32x4::load(quad)).store(quad);
-    }
-    if !rest.is_empty() {
-        let mut quad = [0.0; 4];
-        quad[..rest.len()].copy_from_slice(rest);
-        f(F32x4::load(&quad)).store(&mut quad);
-        rest.copy_from_slice(&quad[..rest.len()]);
     }
 }
 

@@ -7,6 +7,7 @@ pub mod binary;
 pub mod cast;
 pub mod conv;
 pub mod copy;
+mod eights;
 pub mod float_binary;
 pub mod float_conv;
 pub mod float_gemm;
