@@ -89,20 +89,21 @@ async function buildModule(name, fast) {
   const { wasmOpt, wasmFeatures = [], glueOf } = MODULES[name];
   const glue = join(WASM, name);
   const shipped = join(DIST, `${name}.wasm`);
-  const bound = join(glue, `${name}_bg.wasm`);
+  const outName = MODULES[name].glueOf ?? name;
+  const bound = join(glue, `${outName}_bg.wasm`);
   const stamp = `wasm-${name}`;
   const key = inputKey([compiled, SELF, join(CONFIG, 'tools.json'), join(ROOT, 'package-lock.json')], { fast });
-  if (isFresh(stamp, key, [shipped, bound, join(glue, `${name}.js`)])) return upToDate(`dist/${name}.wasm`, 'up to date');
+  if (isFresh(stamp, key, [shipped, bound, join(glue, `${outName}.js`)])) return upToDate(`dist/${name}.wasm`, 'up to date');
   removeStamp(stamp);
 
   const tools = await findCargoTool('wasm-bindgen-cli');
   if (!tools) throw new Stop(`wasm-bindgen ${TOOL_VERSIONS.cargo['wasm-bindgen-cli'].version} is missing; please run: npm run setup`);
   mkdirSync(DIST, { recursive: true });
   await task(`${name}: wasm-bindgen`, ({ exec }) =>
-    exec(join(tools, 'wasm-bindgen'), [compiled, '--target', 'web', '--omit-default-module-path', '--no-typescript', '--out-dir', glue, '--out-name', name]),
+    exec(join(tools, 'wasm-bindgen'), [compiled, '--target', 'web', '--omit-default-module-path', '--no-typescript', '--out-dir', glue, '--out-name', outName]),
     { log: `build-${name}-bindgen` });
 
-  if (glueOf) await checkGlue(name, glueOf);
+  if (glueOf) checkGlue(name, glueOf);
   const partial = `${shipped}.partial`;
   if (fast) {
     copyFileSync(bound, partial);
@@ -119,11 +120,9 @@ async function buildModule(name, fast) {
 }
 
 /** One bundle of JavaScript serves both builds of the engine, so their glue must be the same. */
-async function checkGlue(name, other) {
-  const text = (module) => readFileSync(join(WASM, module, `${module}.js`), 'utf8').replaceAll(module, 'module');
-  if (existsSync(join(WASM, other, `${other}.js`)) && text(name) !== text(other)) {
-    throw new Stop(`the glue of ${name} is not that of ${other}`);
-  }
+function checkGlue(name, other) {
+  const text = (module) => readFileSync(join(WASM, module, `${other}.js`), 'utf8');
+  if (text(name) !== text(other)) throw new Stop(`the glue of ${name} is not that of ${other}`);
 }
 
 async function buildJavaScript() {

@@ -6,6 +6,7 @@
 
 mod constants;
 mod conv;
+mod dynamic;
 mod elementwise;
 mod matmul;
 mod movement;
@@ -258,6 +259,7 @@ impl<'a> Lowering<'a> {
             output_shapes,
             steps: self.steps,
         };
+        dynamic::fuse(&mut variant, self.pool);
         drop_dead(&mut variant);
         join(&mut variant);
         Some(variant)
