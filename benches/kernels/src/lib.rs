@@ -73,13 +73,7 @@ pub extern "C" fn conv_new(
     let multipliers: Vec<f32> = (0..channels).map(|n| 1e-4 * (n % 7 + 1) as f32).collect();
     let prepared = weights.prepare(
         3,
-        &Finish::Quantized {
-            bias: &vec![100; channels],
-            multipliers: &multipliers,
-            zero_point: 5,
-            low: 0,
-            high: 255,
-        },
+        &Finish::Quantized { bias: &vec![100; channels], multipliers: &multipliers, zero_point: 5, low: 0, high: 255 },
     );
     let positions = weights.positions();
     let scratch = vec![0; weights.scratch_bytes(positions)];

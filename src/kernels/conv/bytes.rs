@@ -27,7 +27,7 @@ impl<D: arch::ByteDot> Kernel for Bytes<D> {
     const ELEMENT: usize = 1;
     const CHUNK: usize = arch::COPY_CHUNK;
     const WIDE: bool = false;
-    const FEW: usize = 6;
+    const FEW: usize = 12;
 
     #[inline(always)]
     unsafe fn copy(from: *const u8, to: *mut u8, len: usize, mask: u8) {

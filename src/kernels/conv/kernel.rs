@@ -55,7 +55,7 @@ impl Kernel for Pairs {
     const ELEMENT: usize = 2;
     const CHUNK: usize = arch::WIDEN_CHUNK;
     const WIDE: bool = true;
-    const FEW: usize = 10;
+    const FEW: usize = 15;
 
     #[inline(always)]
     unsafe fn copy(from: *const u8, to: *mut u8, len: usize, _mask: u8) {

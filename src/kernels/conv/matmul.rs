@@ -4,7 +4,7 @@ use super::driver::{self, BLOCK, Destination, Right, SIGN, carve_numbers, multip
 use super::finish::Kind;
 use super::gather::Matrix;
 use super::kernel::{interleave, sum_columns};
-use super::weights::{Columns, PANEL, operand, product, within_magic};
+use super::weights::{Columns, PANEL, check_depth, operand, product, within_magic};
 use super::{Finish, Out};
 use crate::kernels::isa::Dot;
 
@@ -54,8 +54,13 @@ impl MatMul {
         let n = shape.n;
         finish.check(n);
         let padded = product(&[n.div_ceil(PANEL), PANEL]);
+        // Kernels step through rows without looking.
+        check_depth(shape.k);
         product(&[padded, shape.k.next_multiple_of(4)]);
-        product(&[shape.m, shape.k]);
+        for (sizes, strides) in [([shape.m, shape.k], shape.a_strides), ([shape.k, n], shape.b_strides)] {
+            let ends = [0, 1].map(|i| product(&[sizes[i], strides[i]]));
+            assert!(ends[0].checked_add(ends[1]).is_some(), "strides overflow");
+        }
         let reach = |z: u8| z.max(255 - z) as f64;
         let largest = shape.k as f64 * reach(a_zero_point) * reach(b_zero_point);
         let bias = |i: usize| finish.bias().get(i).copied().unwrap_or(0);
@@ -225,6 +230,29 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn slices_too_short_are_refused() {
+        // A panic would abort the wasm test.
+        if cfg!(target_arch = "wasm32") {
+            return;
+        }
+        let attempt = |a: usize, b: usize, y: usize, a_strides: [usize; 2]| {
+            std::panic::catch_unwind(|| {
+                let shape = MatMulShape { m: 20, k: 8, n: 16, a_strides, b_strides: [16, 1] };
+                let product = MatMul::new(Dot::Usdot, &shape, 1, 2, &Finish::Integer { bias: &[] });
+                let mut scratch = vec![0; product.scratch_bytes()];
+                product.run(&vec![0; a], &vec![0; b], &mut Out::Int32(&mut vec![0; y]), &mut scratch);
+            })
+            .is_ok()
+        };
+        assert!(attempt(160, 128, 320, [8, 1]));
+        assert!(!attempt(159, 128, 320, [8, 1]));
+        assert!(!attempt(160, 127, 320, [8, 1]));
+        assert!(!attempt(160, 128, 319, [8, 1]));
+        assert!(!attempt(160, 128, 320, [usize::MAX / 8, 1]));
+        assert!(!attempt(160, 128, 320, [9, 1]));
     }
 
     #[test]

@@ -80,22 +80,43 @@ pub(super) unsafe fn tile_pairs<const M: usize>(
 pub(super) unsafe fn few_pairs<const M: usize>(
     a: *const u8,
     stride: usize,
-    b: *const u8,
+    mut b: *const u8,
     steps: usize,
     first: Sums,
 ) -> [Sums; M] {
     // Each vector has two columns, the sums of even and of odd pairs of each.
     let mut sums = [[i32x4_splat(0); 4]; M];
-    for step in 0..steps {
-        let x: [v128; M] = std::array::from_fn(|i| {
-            // SAFETY: within the row, as the caller promises.
-            unsafe { v128_load64_splat(a.add(i * stride + step * 8).cast()) }
-        });
-        for j in 0..4 {
-            // SAFETY: within the panel, as the caller promises.
-            let w = unsafe { i16x8_load_extend_i8x8(b.add(step * 32 + j * 8).cast()) };
-            for i in 0..M {
-                sums[i][j] = i32x4_add(sums[i][j], i32x4_dot_i16x8(w, x[i]));
+    // SAFETY: these are the rows.
+    let mut rows: [*const u8; M] = std::array::from_fn(|i| unsafe { a.add(i * stride) });
+    let mut left = steps;
+    macro_rules! four {
+        ($i:expr) => {
+            // SAFETY: as long as something is left, the rows and the panel go on.
+            unsafe {
+                let x = rows.map(|row| v128_load64_splat(row.add($i * 8).cast()));
+                for j in 0..4 {
+                    let w = i16x8_load_extend_i8x8(b.add($i * 32 + j * 8).cast());
+                    for i in 0..M {
+                        sums[i][j] = i32x4_add(sums[i][j], i32x4_dot_i16x8(w, x[i]));
+                    }
+                }
+            }
+            if left == $i + 1 {
+                break;
+            }
+        };
+    }
+    if left > 0 {
+        loop {
+            four!(0);
+            four!(1);
+            four!(2);
+            four!(3);
+            left -= 4;
+            // SAFETY: something is left, so they go on.
+            unsafe {
+                b = b.add(128);
+                rows = rows.map(|row| row.add(32));
             }
         }
     }
@@ -181,9 +202,18 @@ pub(super) const WIDEN_CHUNK: usize = 8;
 /// `len`, rounded up to [`WIDEN_CHUNK`], elements can be read at `from` and written at `to`.
 #[inline(always)]
 pub(super) unsafe fn widen_run(from: *const u8, to: *mut u8, len: usize) {
-    for i in (0..len).step_by(WIDEN_CHUNK) {
+    let mut i = 0;
+    while i < len {
         // SAFETY: as the caller promises.
-        unsafe { v128_store(to.add(2 * i).cast(), u16x8_load_extend_u8x8(from.add(i))) }
+        unsafe {
+            v128_store(to.add(2 * i).cast(), u16x8_load_extend_u8x8(from.add(i)));
+            // Half the loop's cost.
+            if i + WIDEN_CHUNK < len {
+                let i = i + WIDEN_CHUNK;
+                v128_store(to.add(2 * i).cast(), u16x8_load_extend_u8x8(from.add(i)));
+            }
+        }
+        i += 2 * WIDEN_CHUNK;
     }
 }
 
