@@ -24,6 +24,14 @@ enum Order {
 }
 
 impl FloatWeights {
+    /// How many bytes they take.
+    pub fn bytes(&self) -> usize {
+        match &self.order {
+            Order::Panels(panels) => size_of_val(&**panels),
+            Order::Depthwise(weights) => size_of_val(&**weights),
+        }
+    }
+
     /// From `[channels][kh][kw][c / groups]`, with as many channels for each of the groups.
     ///
     /// # Panics

@@ -11,6 +11,7 @@ impl Step {
                 ZeroPoint::Fixed(_) => vec![conv.x],
                 ZeroPoint::Dynamic(parameters) => vec![conv.x, parameters],
             },
+            Operation::FloatConv(conv) => vec![conv.x],
             Operation::MatMul(product) => vec![product.a, product.b],
             Operation::FloatMatMul(product) => vec![product.a, product.b],
             Operation::QuantizedBinary { operands, .. } | Operation::FloatBinary { operands, .. } => {
@@ -40,6 +41,7 @@ impl Step {
         match &self.operation {
             Operation::Subgraph { outputs, .. } => outputs.clone(),
             Operation::Conv(conv) => vec![conv.y],
+            Operation::FloatConv(conv) => vec![conv.y],
             Operation::MatMul(product) => vec![product.y],
             Operation::FloatMatMul(product) => vec![product.y],
             Operation::QuantizedBinary { operands, .. }

@@ -14,6 +14,16 @@ pub fn fuse(variant: &mut Variant, pool: &mut Pool) {
             apply(variant, pool, index, found);
         }
     }
+    drop_gone(variant);
+}
+
+/// Marks a step that is no more; `id` is any value.
+pub fn gone(id: ValueId) -> Operation {
+    Operation::Fill { y: id, value: vec![] }
+}
+
+/// Drops the steps that were marked.
+pub fn drop_gone(variant: &mut Variant) {
     variant.steps.retain(|step| !matches!(&step.operation, Operation::Fill { value, .. } if value.is_empty()));
 }
 
@@ -27,7 +37,7 @@ struct Found {
 }
 
 /// The only step that reads a value which is no output, and no other step writes.
-fn only_reader(variant: &Variant, id: ValueId) -> Option<usize> {
+pub fn only_reader(variant: &Variant, id: ValueId) -> Option<usize> {
     let mut readers = (0..variant.steps.len()).filter(|&i| variant.steps[i].reads().contains(&id));
     let reader = readers.next()?;
     (readers.next().is_none() && !variant.outputs.contains(&id)).then_some(reader)
@@ -140,8 +150,8 @@ fn apply(variant: &mut Variant, pool: &mut Pool, index: usize, found: Found) {
     if let Some(&last) = found.gone.last() {
         variant.steps[index].node = variant.steps[last].node.clone();
     }
-    for gone in found.gone {
-        variant.steps[gone].operation = Operation::Fill { y: found.y, value: vec![] };
+    for index in found.gone {
+        variant.steps[index].operation = gone(found.y);
     }
     if let Operation::Conv(conv) = &mut variant.steps[index].operation {
         conv.y = found.y;

@@ -5,6 +5,7 @@
 //! answers `None`: the node has no step.
 
 mod constants;
+mod clamps;
 mod conv;
 mod dynamic;
 mod elementwise;
@@ -78,6 +79,7 @@ fn operator(op_type: &str) -> Option<Lower> {
     Some(match op_type {
         "tractlet.QLinearConv" | "QLinearConv" => conv::q_linear_conv,
         "ConvInteger" => conv::conv_integer,
+        "Conv" => conv::float_conv,
         "tractlet.ConvIntegerToFloat" | "tractlet.DynamicConv" => conv::conv_to_float,
         "QLinearMatMul" | "tractlet.QLinearMatMul" => matmul::q_linear_matmul,
         "com.microsoft.QGemm" => matmul::q_gemm,
@@ -260,6 +262,7 @@ impl<'a> Lowering<'a> {
             steps: self.steps,
         };
         dynamic::fuse(&mut variant, self.pool);
+        clamps::fuse(&mut variant);
         drop_dead(&mut variant);
         join(&mut variant);
         Some(variant)

@@ -2,6 +2,7 @@
 
 mod conv;
 mod elementwise;
+mod float_conv;
 mod matmul;
 mod movement;
 mod normalise;
@@ -62,6 +63,7 @@ pub fn prepare<S: Source + ?Sized>(
     Ok(Some(match operation {
         Operation::Subgraph { .. } => return Ok(None),
         Operation::Conv(conv) => conv::conv(conv, loader)?,
+        Operation::FloatConv(conv) => float_conv::float_conv(conv, loader)?,
         Operation::MatMul(product) => matmul::quantized(product, loader)?,
         Operation::FloatMatMul(product) => matmul::float(product),
         Operation::QuantizedBinary { function, operands, a, b, y, low, high } => {
