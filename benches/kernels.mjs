@@ -78,24 +78,28 @@ const JOBS = [
 
 const simd = build('simd128');
 const relaxed = build('relaxed-simd');
-const hertz = () => 16 / seconds((n) => simd.clock(n * 1000)) * 1000;
-const perCycle = (f, work) => {
-  const before = hertz();
-  const rate = work / seconds(f);
-  return rate / Math.max(before, hertz());
+// Best of all so far: other programs only ever slow things down.
+let fastest = 0;
+const hertz = () => (fastest = Math.max(fastest, 16 / seconds((n) => simd.clock(n * 1000), 4) * 1000));
+const best = new Map();
+const limitOf = ({ name, bare, work }) => {
+  const rate = work / seconds(bare, 6) / hertz();
+  best.set(name, Math.max(best.get(name) ?? 0, rate));
+  return best.get(name);
 };
 
 console.log(`node ${process.versions.node}, V8 ${process.versions.v8}, ${(hertz() / 1e9).toFixed(2)} GHz; the probe says ${['Pairs', 'Usdot', 'Sdot'][relaxed.probed()]}`);
 const paths = [
-  { name: 'pairs', exports: simd, code: 0, limit: perCycle(simd.limit_pairs, 128 * 2 * 5 * 8) },
-  { name: 'usdot', exports: relaxed, code: 1, limit: perCycle(relaxed.limit_bytes, 128 * 4 * 6 * 8) },
+  { name: 'pairs', exports: simd, code: 0, bare: simd.limit_pairs, work: 128 * 2 * 5 * 8 },
+  { name: 'usdot', exports: relaxed, code: 1, bare: relaxed.limit_bytes, work: 128 * 4 * 6 * 8 },
 ];
-for (const { name, limit } of paths) console.log(`limit, ${name}: ${limit.toFixed(2)} MAC per cycle`);
+for (const path of paths) console.log(`limit, ${path.name}: ${limitOf(path).toFixed(2)} MAC per cycle`);
 console.log(['', ...paths.flatMap((p) => [`${p.name} us`, 'MAC/cycle', '% of limit'])].map((s, i) => (i ? s.padStart(11) : s.padEnd(34))).join(''));
 for (const job of JOBS) {
   const cells = [];
   const hashes = new Set();
-  for (const { exports, code, limit } of paths) {
+  for (const path of paths) {
+    const { exports, code } = path;
     let work;
     if (job.m) {
       exports.matmul_new(code, job.m, job.k, job.n, job.transposed ? 1 : 0);
@@ -108,7 +112,7 @@ for (const job of JOBS) {
     hashes.add(exports.run(1));
     const time = seconds(exports.run);
     const rate = work / time / hertz();
-    cells.push((time * 1e6).toFixed(1), rate.toFixed(2), ((100 * rate) / limit).toFixed(0));
+    cells.push((time * 1e6).toFixed(1), rate.toFixed(2), ((100 * rate) / limitOf(path)).toFixed(0));
   }
   const note = hashes.size > 1 ? '  results differ' : '';
   console.log(job.name.padEnd(34) + cells.map((s) => s.padStart(11)).join('') + note);

@@ -47,7 +47,7 @@ const FAST = { CARGO_PROFILE_RELEASE_LTO: 'off', CARGO_PROFILE_RELEASE_CODEGEN_U
 
 // LLVM's schedulers spread a kernel's loads out until its accumulators no longer fit the sixteen vector registers that
 // browsers compile to; in source order they do.
-const KERNELS = ['-C', 'llvm-args=-pre-RA-sched=source', '-C', 'llvm-args=-enable-misched=false'];
+const KERNELS = ['-C', 'llvm-args=-pre-RA-sched=source', '-C', 'llvm-args=-enable-misched=false', '-C', 'llvm-args=-disable-lsr'];
 
 // Protobuf messages nest, and so do the functions that read them: deep enough for every model that is not refused.
 const STACK = ['-C', 'link-arg=-zstack-size=4194304'];

@@ -7,6 +7,7 @@ pub mod binary;
 pub mod cast;
 pub mod conv;
 pub mod copy;
+pub mod depthwise;
 mod eights;
 pub mod float_binary;
 pub mod float_conv;

@@ -10,10 +10,10 @@ use super::simd_bytes as arch;
 
 /// u8 x s8, for [`crate::kernels::isa::Dot::Usdot`].
 #[cfg(any(test, not(target_arch = "wasm32")))]
-pub(super) type Usdot = Bytes<arch::Unsigned>;
+pub(super) type Usdot = Bytes<arch::model::Unsigned>;
 /// s8 x s8, for [`crate::kernels::isa::Dot::Sdot`].
 #[cfg(any(test, not(target_arch = "wasm32")))]
-pub(super) type Sdot = Bytes<arch::Signed>;
+pub(super) type Sdot = Bytes<arch::model::Signed>;
 // Tests compute what the instruction would, as the machine they run on may have another.
 #[cfg(all(target_arch = "wasm32", not(test)))]
 pub(super) type Usdot = Bytes<arch::Relaxed>;

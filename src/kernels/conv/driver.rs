@@ -19,7 +19,7 @@ const PAIRS_ROWS: usize = 5;
 /// Rows of a tile of bytes.
 const BYTES_ROWS: usize = 6;
 /// Turns u8 into s8, less 128.
-pub(super) const SIGN: u8 = 0x80;
+pub(in crate::kernels) const SIGN: u8 = 0x80;
 /// Bytes of a block of rows to aim at.
 const BLOCK_BYTES: usize = 192 << 10;
 /// Widening a panel costs as much as two or three rows, so blocks have at least about so many,
@@ -95,7 +95,7 @@ pub(super) fn scratch_bytes(dot: Dot, steps: usize, rows: usize) -> usize {
 pub(super) const ALIGNMENT: usize = 64;
 
 /// Splits off `len` aligned bytes.
-pub(super) fn carve<'a>(scratch: &mut &'a mut [u8], len: usize) -> &'a mut [u8] {
+pub(in crate::kernels) fn carve<'a>(scratch: &mut &'a mut [u8], len: usize) -> &'a mut [u8] {
     let all = std::mem::take(scratch);
     let skip = all.as_ptr().align_offset(ALIGNMENT).min(all.len());
     let (part, rest) = all[skip..].split_at_mut_checked(len).expect("scratch memory is too small");

@@ -3,7 +3,7 @@
 //! A convolution is a product of two matrices: a row for each output position, with the elements of its window, and a
 //! column for each output channel. [`ConvWeights`] is the right one, packed when a plan is loaded; rows are gathered a
 //! block at a time. A plain product with a constant matrix is a 1 x 1 convolution. Depthwise convolutions are computed
-//! elsewhere.
+//! by `depthwise`.
 
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ mod kernel;
 mod matmul;
 mod panel;
 #[cfg(test)]
-mod reference;
+pub(super) mod reference;
 #[cfg(not(target_arch = "wasm32"))]
 mod scalar;
 #[cfg(target_arch = "wasm32")]
@@ -29,6 +29,10 @@ mod weights;
 pub use finish::{Finish, Out};
 pub use matmul::{MatMul, MatMulShape};
 pub use weights::{ConvShape, ConvWeights, Prepared};
+// The depthwise convolutions finish their sums alike.
+pub(super) use driver::{SIGN, carve};
+pub(super) use finish::Kind;
+pub(super) use weights::{operand, product, within_magic};
 
 use super::isa::Dot;
 use driver::{Destination, multiply};
@@ -84,7 +88,7 @@ impl ConvWeights {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::kernels::Window;
     #[cfg(target_arch = "wasm32")]
@@ -93,7 +97,7 @@ mod tests {
     const DOTS: [Dot; 3] = [Dot::Pairs, Dot::Usdot, Dot::Sdot];
 
     /// A repeatable sequence of bytes, about a third of them extreme.
-    pub(super) struct Random(pub u32);
+    pub(in crate::kernels) struct Random(pub u32);
 
     impl Random {
         pub fn next(&mut self) -> u32 {

@@ -13,20 +13,25 @@ pub(super) trait ByteDot {
     fn read(byte: u8) -> i32;
 }
 
-/// u8 x s8.
-pub(super) struct Unsigned;
-/// s8 x s8.
-pub(super) struct Signed;
+/// Both readings, under the names that `simd_bytes` has for its models.
+pub(super) mod model {
+    use super::ByteDot;
 
-impl ByteDot for Unsigned {
-    fn read(byte: u8) -> i32 {
-        byte as i32
+    /// u8 x s8.
+    pub struct Unsigned;
+    /// s8 x s8.
+    pub struct Signed;
+
+    impl ByteDot for Unsigned {
+        fn read(byte: u8) -> i32 {
+            byte as i32
+        }
     }
-}
 
-impl ByteDot for Signed {
-    fn read(byte: u8) -> i32 {
-        byte as i8 as i32
+    impl ByteDot for Signed {
+        fn read(byte: u8) -> i32 {
+            byte as i8 as i32
+        }
     }
 }
 

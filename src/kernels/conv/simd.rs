@@ -231,7 +231,8 @@ pub(super) unsafe fn finish<const M: usize>(
                     if bounded {
                         quantize::<M>(sums, m, offset, range, to, stride, |v| v);
                     } else {
-                        // Far beyond all quanta, near enough for the trick.
+                        // Far beyond all quanta, near enough for the trick. No NaN and no zero is compared with another,
+                        // so that relaxed ones would give the same.
                         let (least, most) = (f32x4_splat(-65536.0), f32x4_splat(65536.0));
                         quantize::<M>(sums, m, offset, range, to, stride, |v| f32x4_pmin(f32x4_pmax(v, least), most));
                     }
@@ -245,7 +246,10 @@ pub(super) unsafe fn finish<const M: usize>(
                     for (i, s) in sums.into_iter().enumerate() {
                         let v = [0, 1].map(|h| {
                             let v = f32x4_add(f32x4_mul(f32x4_convert_i32x4(s[h]), m[h]), addend[h]);
-                            f32x4_pmin(f32x4_pmax(v, low), high)
+                            // In relaxed builds LLVM makes relaxed ones of f32x4_pmax and f32x4_pmin, which may treat
+                            // NaN and -0 as they like.
+                            let v = v128_bitselect(low, v, f32x4_lt(v, low));
+                            v128_bitselect(high, v, f32x4_lt(high, v))
                         });
                         store_words(v, to.add(i * stride).cast());
                     }

@@ -226,7 +226,7 @@ impl ConvWeights {
 }
 
 /// A quantum as the left operand of the dot product holds it.
-pub(super) fn operand(dot: Dot, q: u8) -> i32 {
+pub(in crate::kernels) fn operand(dot: Dot, q: u8) -> i32 {
     match dot {
         Dot::Pairs | Dot::Usdot => q as i32,
         Dot::Sdot => q as i32 - 128,
@@ -234,11 +234,11 @@ pub(super) fn operand(dot: Dot, q: u8) -> i32 {
 }
 
 /// Whether `f32(sum) * multiplier` stays within 2^22 for sums up to `largest`, with room for the two roundings.
-pub(super) fn within_magic(largest: f64, multiplier: f32) -> bool {
+pub(in crate::kernels) fn within_magic(largest: f64, multiplier: f32) -> bool {
     largest * (multiplier as f64).abs() < 4_194_304.0 * 0.999
 }
 
 /// Panics rather than to overflow.
-pub(super) fn product(sizes: &[usize]) -> usize {
+pub(in crate::kernels) fn product(sizes: &[usize]) -> usize {
     sizes.iter().try_fold(1usize, |a, &b| a.checked_mul(b)).expect("sizes of a convolution overflow")
 }
