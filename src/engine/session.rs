@@ -42,7 +42,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// From an encoded plan. `host` is needed for plans with subgraphs, and for symbolic input shapes.
+    /// From an encoded plan. `host` is needed for plans with subgraphs, and for symbolic input shapes; otherwise it is
+    /// dropped.
     ///
     /// # Errors
     /// `INVALID_PLAN`, `PLAN_VERSION` or `OUT_OF_MEMORY`.
@@ -67,6 +68,10 @@ impl Session {
             session.programs.push(Program::new(variant, &mut loader)?);
         }
         session.grow_arena()?;
+        if !session.needs_host() {
+            // A host that nothing can ask would only keep the compiler in memory.
+            session.host = None;
+        }
         Ok(session)
     }
 

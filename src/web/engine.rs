@@ -151,9 +151,7 @@ pub fn preprocess(rgba: &[u8], width: u32, height: u32, spec: JsValue) -> std::r
 /// Scores to the best classes of every row.
 #[wasm_bindgen]
 pub fn classify(scores: &JsValue, spec: JsValue) -> std::result::Result<JsValue, JsValue> {
-    let spec: ClassifySpec = serde_wasm_bindgen::from_value(spec).map_err(|e| {
-        thrown(Error::new(ErrorCode::InvalidOption, format!("the classification settings are not usable: {e}")))
-    })?;
+    let spec = ClassifySpec::from_deserializer(serde_wasm_bindgen::Deserializer::from(spec)).map_err(thrown)?;
     let (_, scores) = tensor_from_js(scores).map_err(thrown)?;
     Ok(to_js(&classify_scores(&scores, &spec).map_err(thrown)?))
 }
