@@ -78,8 +78,7 @@ impl CompiledModel {
             .iter()
             .map(|i| i.shape.iter().map(|d| if let Dim::Fixed(n) = d { Some(*n) } else { None }).collect())
             .collect();
-        let mut model =
-            Self { info, proto: Some(proto), pool: Pool::default(), compiled: Vec::new(), next_id: 0 };
+        let mut model = Self { info, proto: Some(proto), pool: Pool::default(), compiled: Vec::new(), next_id: 0 };
         if let Some(shapes) = fixed {
             model.compile(&shapes)?;
             model.proto = None;

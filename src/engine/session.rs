@@ -57,13 +57,8 @@ impl Session {
             host,
             profile: Profile::default(),
         };
-        let mut loader = Loader {
-            source: plan,
-            data,
-            constants: &header.constants,
-            cache: &mut session.cache,
-            dot: isa::probe(),
-        };
+        let mut loader =
+            Loader { source: plan, data, constants: &header.constants, cache: &mut session.cache, dot: isa::probe() };
         for variant in header.variants {
             session.programs.push(Program::new(variant, &mut loader)?);
         }
@@ -150,7 +145,10 @@ impl Session {
                 self.profile.add(Measured::new(step, prepared, variant, began - start, clock() - began));
             }
         }
-        wanted.into_iter().map(|position| Ok((self.info.outputs[position].name.clone(), output(variant, position, &frame)?))).collect()
+        wanted
+            .into_iter()
+            .map(|position| Ok((self.info.outputs[position].name.clone(), output(variant, position, &frame)?)))
+            .collect()
     }
 
     /// Puts the program for these shapes last, compiling it if there is none yet.
@@ -166,13 +164,8 @@ impl Session {
         let variant = plan.variants.into_iter().find(|v| v.input_shapes == shapes);
         let variant =
             variant.ok_or_else(|| Error::new(ErrorCode::Internal, "the compiler made a plan for other shapes"))?;
-        let mut loader = Loader {
-            source: &bytes[..],
-            data,
-            constants: &plan.constants,
-            cache: &mut self.cache,
-            dot: isa::probe(),
-        };
+        let mut loader =
+            Loader { source: &bytes[..], data, constants: &plan.constants, cache: &mut self.cache, dot: isa::probe() };
         let program = Program::new(variant, &mut loader)?;
         if self.programs.len() >= MAX_VARIANTS {
             self.programs.remove(0);

@@ -37,7 +37,15 @@ pub fn max_pool_f32(window: Window, x: &[f32], y: &mut [f32], rows: Range<usize>
     windows(window, x, rows, |at, taps| y[at] = taps.iter().copied().fold(f32::NEG_INFINITY, f32::max));
 }
 
-pub fn average_pool(window: Window, x: &[u8], y: &mut [u8], from: Quantization, to: Quantization, include: bool, rows: Range<usize>) {
+pub fn average_pool(
+    window: Window,
+    x: &[u8],
+    y: &mut [u8],
+    from: Quantization,
+    to: Quantization,
+    include: bool,
+    rows: Range<usize>,
+) {
     let whole = window.kernel[0] * window.kernel[1];
     windows(window, x, rows, |at, taps| {
         let count = if include { whole } else { taps.len() };
@@ -58,9 +66,11 @@ pub fn mean(rows: Rows, x: &[u8], y: &mut [u8], from: Quantization, to: Quantiza
     let _ = Params { scale: 1.0, zero_point: 0 };
     for o in 0..rows.outer {
         for i in 0..rows.inner {
-            let sum: i32 = (0..rows.count).map(|k| x[(o * rows.count + k) * rows.inner + i] as i32 - from.zero_point as i32).sum();
+            let sum: i32 =
+                (0..rows.count).map(|k| x[(o * rows.count + k) * rows.inner + i] as i32 - from.zero_point as i32).sum();
             let m = from.scale / (to.scale * rows.count as f32);
-            y[o * rows.inner + i] = round_to_i32(sum as f32 * m).saturating_add(to.zero_point as i32).clamp(0, 255) as u8;
+            y[o * rows.inner + i] =
+                round_to_i32(sum as f32 * m).saturating_add(to.zero_point as i32).clamp(0, 255) as u8;
         }
     }
 }

@@ -3,8 +3,8 @@
 
 use super::binary::invalid;
 use super::{
-    ALIGNMENT, Axis, Broadcast, Constant, ConstantId, Conv, Finish, FloatConv, MatMul, ModelInfo, Numbers, Operation, Plan, Pooling, Quanta,
-    Quantization, Rows, Step, Taps, ValueId, Variant, View, Window, ZeroPoint,
+    ALIGNMENT, Axis, Broadcast, Constant, ConstantId, Conv, Finish, FloatConv, MatMul, ModelInfo, Numbers, Operation,
+    Plan, Pooling, Quanta, Quantization, Rows, Step, Taps, ValueId, Variant, View, Window, ZeroPoint,
 };
 use crate::error::{Error, Result};
 use crate::tensor::DataType;
@@ -192,7 +192,10 @@ impl Checker<'_> {
                 self.list(*table, Uint8, &[256])?;
                 let len = self.len(*x)?;
                 self.read_any(*x)?;
-                require(self.fact(*x)?.data_type.size() == 1 && self.fact(*y)?.data_type.size() == 1, "a table is for bytes")?;
+                require(
+                    self.fact(*x)?.data_type.size() == 1 && self.fact(*y)?.data_type.size() == 1,
+                    "a table is for bytes",
+                )?;
                 self.write_any(*y)?;
                 require(self.len(*y)? == len, "input and output differ in size")
             }

@@ -48,7 +48,7 @@ fn writer(variant: &Variant, id: ValueId) -> Option<usize> {
 }
 
 /// The other operand of a step that reads `x`, and its strides, if `x` and the result are dense and alike.
-fn other<'a>(o: &'a Broadcast, x: ValueId) -> Option<(ValueId, &'a [usize])> {
+fn other(o: &Broadcast, x: ValueId) -> Option<(ValueId, &[usize])> {
     let dense = super::values::dense(&o.shape);
     let same = |strides: &[usize]| o.shape.iter().zip(strides.iter().zip(&dense)).all(|(&d, (a, b))| d == 1 || a == b);
     if o.a == x && o.b != x && same(&o.a_strides) {
@@ -58,7 +58,14 @@ fn other<'a>(o: &'a Broadcast, x: ValueId) -> Option<(ValueId, &'a [usize])> {
 }
 
 /// A constant float for each channel, or one.
-fn by_channel(variant: &Variant, pool: &Pool, id: ValueId, shape: &[usize], strides: &[usize], channels: usize) -> Option<Vec<f32>> {
+fn by_channel(
+    variant: &Variant,
+    pool: &Pool,
+    id: ValueId,
+    shape: &[usize],
+    strides: &[usize],
+    channels: usize,
+) -> Option<Vec<f32>> {
     let fact = variant.values.get(id as usize)?;
     let constant = &pool.constants[fact.constant? as usize];
     if constant.data_type != DataType::Float32 {
@@ -91,7 +98,8 @@ fn find(variant: &Variant, pool: &Pool, index: usize) -> Option<Found> {
     let (scales, strides) = other(operands, floats)?;
     // The product of the scale that was found and the weights' scales.
     let product = writer(variant, scales)?;
-    let Operation::FloatBinary { function: FloatBinary::Mul, operands: both } = &variant.steps[product].operation else {
+    let Operation::FloatBinary { function: FloatBinary::Mul, operands: both } = &variant.steps[product].operation
+    else {
         return None;
     };
     let is_found = |id: ValueId| {
@@ -108,7 +116,8 @@ fn find(variant: &Variant, pool: &Pool, index: usize) -> Option<Found> {
     // Strides of the product are those of the weights' scales: it has their shape, or one element.
     let count = pool.constants[variant.values.get(weights as usize)?.constant? as usize].len;
     let weight_strides: Vec<usize> = vec![usize::from(count > 1)];
-    let outer_repeats = strides.iter().rev().skip(1).zip(operands.shape.iter().rev().skip(1)).all(|(&s, &d)| s == 0 || d == 1);
+    let outer_repeats =
+        strides.iter().rev().skip(1).zip(operands.shape.iter().rev().skip(1)).all(|(&s, &d)| s == 0 || d == 1);
     let last = *strides.last()?;
     if !outer_repeats || last != usize::from(count > 1) && *channels > 1 {
         return None;

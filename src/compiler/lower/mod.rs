@@ -4,8 +4,8 @@
 //! what has none in between as subgraphs for the compiler to execute. A function of [`operator`] lowers a node or
 //! answers `None`: the node has no step.
 
-mod constants;
 mod clamps;
+mod constants;
 mod conv;
 mod dynamic;
 mod elementwise;
@@ -101,8 +101,8 @@ fn operator(op_type: &str) -> Option<Lower> {
         "com.microsoft.QLinearReduceMean" => pool::q_linear_reduce_mean,
         "com.microsoft.QLinearSoftmax" => normalise::q_linear_softmax,
         "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Min" | "Max" => elementwise::float_binary,
-        "Abs" | "Ceil" | "Clip" | "Elu" | "Erf" | "Exp" | "Floor" | "Gelu" | "HardSigmoid" | "HardSwish" | "LeakyRelu"
-        | "Log" | "Neg" | "Reciprocal" | "Relu" | "Round" | "Sigmoid" | "Softplus" | "Sqrt" | "Tanh" => {
+        "Abs" | "Ceil" | "Clip" | "Elu" | "Erf" | "Exp" | "Floor" | "Gelu" | "HardSigmoid" | "HardSwish"
+        | "LeakyRelu" | "Log" | "Neg" | "Reciprocal" | "Relu" | "Round" | "Sigmoid" | "Softplus" | "Sqrt" | "Tanh" => {
             elementwise::float_unary
         }
         "com.microsoft.Gelu" | "FastGelu" | "QuickGelu" => elementwise::contrib_gelu,
@@ -141,7 +141,8 @@ pub fn lower(
     let graph = model.graph.as_ref()?;
     let constants = partition::constant_nodes(graph, known);
     let computed = partition::compute(model, known, &constants)?;
-    let opset = model.opset_import.iter().find(|o| o.domain.is_empty() || o.domain == "ai.onnx").map_or(0, |o| o.version);
+    let opset =
+        model.opset_import.iter().find(|o| o.domain.is_empty() || o.domain == "ai.onnx").map_or(0, |o| o.version);
     let order = partition::order(graph, known, &computed, &constants, input_shapes, opset)?;
     let mut walk = Lowering::new(graph, known, &computed, pool, opset);
     walk.inputs(input_shapes)?;

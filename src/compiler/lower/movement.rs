@@ -15,7 +15,9 @@ pub fn transpose(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     let x = l.lazy_input(node, 0)?;
     let rank = x.shape.len();
     let perm: Vec<usize> = match attribute(node, "perm").filter(|a| !a.ints.is_empty()) {
-        Some(perm) => perm.ints.iter().map(|&d| usize::try_from(d).ok().filter(|&d| d < rank)).collect::<Option<_>>()?,
+        Some(perm) => {
+            perm.ints.iter().map(|&d| usize::try_from(d).ok().filter(|&d| d < rank)).collect::<Option<_>>()?
+        }
         None => (0..rank).rev().collect(),
     };
     let mut place = vec![None; rank];
@@ -109,8 +111,8 @@ fn join(
     let mut shape = first.shape.clone();
     shape[axis] = 0;
     for (part, _) in parts {
-        let fits = part.shape.len() == shape.len()
-            && (0..shape.len()).all(|d| d == axis || part.shape[d] == first.shape[d]);
+        let fits =
+            part.shape.len() == shape.len() && (0..shape.len()).all(|d| d == axis || part.shape[d] == first.shape[d]);
         if !fits {
             return None;
         }

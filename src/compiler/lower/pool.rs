@@ -42,13 +42,8 @@ fn window(node: &NodeProto, x: &Value, output: &[usize]) -> Option<Window> {
     for d in 0..spatial {
         let to = d + 2 - spatial;
         let covered = ((kernel[d] - 1) * dilations[d] + 1) as usize;
-        let (begin, _) = auto_pad.pads(
-            pads[d] as usize,
-            pads[spatial + d] as usize,
-            x.shape[2 + d],
-            strides[d] as usize,
-            covered,
-        );
+        let (begin, _) =
+            auto_pad.pads(pads[d] as usize, pads[spatial + d] as usize, x.shape[2 + d], strides[d] as usize, covered);
         window.input[1 + to] = x.shape[2 + d];
         window.output[to] = output[2 + d];
         window.kernel[to] = kernel[d] as usize;
@@ -56,7 +51,9 @@ fn window(node: &NodeProto, x: &Value, output: &[usize]) -> Option<Window> {
         window.dilations[to] = dilations[d] as usize;
         window.pads[to] = begin;
         // Every window has something in it.
-        if begin >= covered || (output[2 + d].checked_sub(1)?).checked_mul(strides[d] as usize)? >= x.shape[2 + d] + begin {
+        if begin >= covered
+            || (output[2 + d].checked_sub(1)?).checked_mul(strides[d] as usize)? >= x.shape[2 + d] + begin
+        {
             return None;
         }
     }
@@ -134,8 +131,7 @@ fn mean(l: &mut Lowering, node: &NodeProto, x: &Value, axes: &[usize], numbers: 
     let shape = l.shape(output)?;
     let reduced = |d: usize| axes.contains(&d);
     let side_by_side = |value: &Value| {
-        let long: Vec<bool> =
-            value.order.iter().filter(|&&d| value.shape[d] != 1).map(|&d| reduced(d)).collect();
+        let long: Vec<bool> = value.order.iter().filter(|&&d| value.shape[d] != 1).map(|&d| reduced(d)).collect();
         long.windows(2).filter(|pair| pair[0] != pair[1]).count() <= 2
             && !(long.first() == Some(&true) && long.last() == Some(&true) && long.contains(&false))
     };

@@ -148,11 +148,7 @@ impl Lowering<'_> {
 }
 
 /// Dequantize, apply, quantize, for every quantum.
-pub fn requantized(
-    from: Quantization,
-    to: Quantization,
-    f: impl Fn(f32) -> f32,
-) -> [u8; 256] {
+pub fn requantized(from: Quantization, to: Quantization, f: impl Fn(f32) -> f32) -> [u8; 256] {
     let params = |q: Quantization| Params { scale: q.scale, zero_point: q.zero_point.into() };
     lookup_table::<u8, u8>(params(from), params(to), f)
 }
@@ -164,10 +160,8 @@ pub fn table(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     let table = l.constant(node.input.get(1)?)?;
     let entries: &[u8; 256] = table.bytes().try_into().ok()?;
     let to = table.data_type();
-    let (flip_in, flip_out) = (
-        if x.data_type == DataType::Int8 { 0x80 } else { 0 },
-        if to == DataType::Int8 { 0x80 } else { 0u8 },
-    );
+    let (flip_in, flip_out) =
+        (if x.data_type == DataType::Int8 { 0x80 } else { 0 }, if to == DataType::Int8 { 0x80 } else { 0u8 });
     let shifted: [u8; 256] = std::array::from_fn(|q| entries[q ^ flip_in] ^ flip_out);
     l.look_up(&x, node.output.first()?, to, &shifted);
     Some(())

@@ -25,7 +25,10 @@ pub fn resize(l: &mut Lowering, node: &NodeProto) -> Option<()> {
         return None;
     }
     let unusual = ["antialias", "exclude_outside", "axes", "keep_aspect_ratio_policy"];
-    if unusual.iter().any(|name| attribute(node, name).is_some_and(|a| a.i != 0 || !a.ints.is_empty() || !a.s.is_empty())) {
+    if unusual
+        .iter()
+        .any(|name| attribute(node, name).is_some_and(|a| a.i != 0 || !a.ints.is_empty() || !a.s.is_empty()))
+    {
         return None;
     }
     let linear = match text(node, "mode", "nearest") {
@@ -33,7 +36,7 @@ pub fn resize(l: &mut Lowering, node: &NodeProto) -> Option<()> {
         "linear" | "bilinear" => true,
         _ => return None,
     };
-    if linear && x.data_type != DataType::Float32 || !linear && !x.is_quanta() && x.data_type != DataType::Float32 {
+    if x.data_type != DataType::Float32 && (linear || !x.is_quanta()) {
         return None;
     }
     let mode = if old { "asymmetric" } else { text(node, "coordinate_transformation_mode", "half_pixel") };

@@ -157,7 +157,14 @@ impl Lowering<'_> {
     }
 
     /// Makes a value for an output of a node.
-    pub fn output(&mut self, name: &str, data_type: DataType, shape: &[usize], order: &[usize], shifted: bool) -> Value {
+    pub fn output(
+        &mut self,
+        name: &str,
+        data_type: DataType,
+        shape: &[usize],
+        order: &[usize],
+        shifted: bool,
+    ) -> Value {
         let memory = if shifted { DataType::Uint8 } else { data_type };
         let physical: Vec<usize> = order.iter().map(|&d| shape[d]).collect();
         let id = self.fact(memory, &physical);

@@ -10,9 +10,7 @@ use crate::error::Result;
 use crate::kernels::conv::{
     ConvShape, ConvWeights, Finish as KernelFinish, Out, Prepared as ProductParameters, conv as conv_kernel,
 };
-use crate::kernels::depthwise::{
-    DepthwiseWeights, Prepared as DepthwiseParameters, depthwise as depthwise_kernel,
-};
+use crate::kernels::depthwise::{DepthwiseWeights, Prepared as DepthwiseParameters, depthwise as depthwise_kernel};
 use crate::plan::{ConstantId, Conv, Finish, Source, ValueId, ZeroPoint};
 use crate::tensor::DataType;
 
@@ -27,7 +25,11 @@ pub enum Lists {
 }
 
 /// Reads the lists of a finish.
-pub fn static_finish<S: Source + ?Sized>(finish: &Finish, bias: Option<ConstantId>, loader: &Loader<S>) -> Result<Lists> {
+pub fn static_finish<S: Source + ?Sized>(
+    finish: &Finish,
+    bias: Option<ConstantId>,
+    loader: &Loader<S>,
+) -> Result<Lists> {
     let bias = loader.optional(bias)?;
     Ok(match *finish {
         Finish::Quantized { multipliers, zero_point, low, high } => {
