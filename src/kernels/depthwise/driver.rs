@@ -12,6 +12,11 @@ use crate::kernels::conv::{Kind, Out, carve, product};
 pub(super) const VECTOR: usize = size_of::<Vector>();
 /// Bytes of the sums of one position.
 pub(super) const SUMS: usize = BLOCK * size_of::<i32>();
+/// All blocks of channels of a strip of rows are computed before the next: its lines of cache hold several blocks. Bytes
+/// of its input to aim at,
+const STRIP_BYTES: usize = 192 << 10;
+/// and rows that are worth the groups of rows that two strips share.
+const LEAST_ROWS: usize = 6;
 /// Parts of scratch memory may begin so many bytes later.
 const ALIGNMENT: usize = 64;
 
@@ -182,10 +187,12 @@ pub(super) fn run<K: Kernel>(
     let valid = channels.min(BLOCK);
     let slot_bytes = QUARTERS * geometry.plane;
     let dilation = window.dilations[0] as u64;
+    let input_row = product(&[window.input[2], channels, window.strides[0].max(1)]);
+    let strip = (STRIP_BYTES / input_row.max(1)).clamp(LEAST_ROWS, 1 << 30);
     let mut start = rows.start;
     while start < rows.end {
         let image = start / oh;
-        let end = rows.end.min((image + 1) * oh);
+        let end = rows.end.min((image + 1) * oh).min(start + strip);
         for block in 0..channels.div_ceil(BLOCK) {
             let channel = first_channel(block, channels);
             let lists = Lists {
@@ -211,7 +218,7 @@ pub(super) fn run<K: Kernel>(
                 next = behind;
                 let at = if groups > 0 { (first % geometry.slots as u64) as usize } else { 0 };
                 let ring = Ring { bytes: ring, slot_bytes, slots: geometry.slots, plane: geometry.plane, first: at };
-                tile::row::<K>(window, &ring, groups, vectors, sums);
+                tile::row::<K>(window, &ring, groups, vectors, lists.bias, sums);
                 let at = row * ow * to.row_stride + to.column + channel;
                 // SAFETY: there are sums of `ow` positions, and all results lie inside of `y`, checked above.
                 unsafe { arch::finish(sums.as_ptr(), ow, &lists, y, at, to.row_stride, valid) }

@@ -9,11 +9,6 @@ use crate::kernels::quantize::requantize;
 /// A vector of 16 bytes.
 pub(super) type V = [u8; 16];
 
-/// Zeros.
-pub(super) fn zero() -> V {
-    [0; 16]
-}
-
 /// # Safety
 ///
 /// 16 bytes can be read.
@@ -103,7 +98,7 @@ pub(super) unsafe fn finish(
             let at = at + p * stride + c;
             // SAFETY: as the caller promises.
             unsafe {
-                let sum = sums.add((p * BLOCK + c) * 4).cast::<i32>().read_unaligned().wrapping_add(lists.bias[c]);
+                let sum = sums.add((p * BLOCK + c) * 4).cast::<i32>().read_unaligned();
                 match (lists.kind, y) {
                     (Kind::Quantized { zero_point, low, high, .. }, Pointer::Uint8(y)) => {
                         let q = requantize::<u8>(sum, lists.multipliers[c], zero_point as i32);

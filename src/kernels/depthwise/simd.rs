@@ -10,12 +10,6 @@ use crate::kernels::conv::Kind;
 /// A vector of 16 bytes.
 pub(super) type V = v128;
 
-/// Zeros.
-#[inline(always)]
-pub(super) fn zero() -> V {
-    i32x4_splat(0)
-}
-
 /// # Safety
 ///
 /// 16 bytes can be read.
@@ -195,7 +189,7 @@ unsafe fn quantized<const BOUNDED: bool, const WHOLE: bool>(
     stride: usize,
     valid: usize,
 ) {
-    let (bias, m) = (quarters(lists.bias), quarters(lists.multipliers));
+    let m = quarters(lists.multipliers);
     let magic = f32x4_splat(MAGIC);
     // The bits of the sum, less this, are the rounded number plus the zero point.
     let offset = i32x4_splat(MAGIC.to_bits() as i32 - zero_point as i32);
@@ -203,7 +197,7 @@ unsafe fn quantized<const BOUNDED: bool, const WHOLE: bool>(
     for p in 0..count {
         // SAFETY: as the caller promises.
         let q = [0, 1, 2, 3].map(|i| unsafe {
-            let sum = i32x4_add(load(sums.add(p * SUMS + i * 16)), bias[i]);
+            let sum = load(sums.add(p * SUMS + i * 16));
             let mut v = f32x4_mul(f32x4_convert_i32x4(sum), m[i]);
             if !BOUNDED {
                 // Far beyond all quanta, near enough for the trick.
@@ -240,13 +234,13 @@ unsafe fn words(
     valid: usize,
     f: impl Fn(V, V, V) -> V,
 ) {
-    let (bias, m, addend) = (quarters(lists.bias), quarters(lists.multipliers), quarters(lists.addend));
+    let (m, addend) = (quarters(lists.multipliers), quarters(lists.addend));
     for p in 0..count {
         let mut results = [0u32; BLOCK];
         for i in 0..4 {
             // SAFETY: as the caller promises.
             unsafe {
-                let sum = i32x4_add(load(sums.add(p * SUMS + i * 16)), bias[i]);
+                let sum = load(sums.add(p * SUMS + i * 16));
                 store(f(sum, m[i], addend[i]), results.as_mut_ptr().add(4 * i).cast());
             }
         }

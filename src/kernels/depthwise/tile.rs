@@ -6,7 +6,7 @@
 
 use super::driver::{SUMS, VECTOR};
 use super::kernel::{Kernel, arch};
-use super::weights::{QUARTERS, Vector};
+use super::weights::{BLOCK, QUARTERS, Vector};
 use crate::kernels::Window;
 
 /// Positions of a tile,
@@ -35,8 +35,15 @@ pub(super) struct Ring<'a> {
     pub first: usize,
 }
 
-/// Computes the sums of a row of positions, `[ow][16]`; those behind the last are not used.
-pub(super) fn row<K: Kernel>(window: &Window, ring: &Ring<'_>, groups: usize, weights: &[Vector], sums: &mut [u8]) {
+/// Computes the sums of a row of positions, `[ow][16]`, with the bias; those behind the last are not used.
+pub(super) fn row<K: Kernel>(
+    window: &Window,
+    ring: &Ring<'_>,
+    groups: usize,
+    weights: &[Vector],
+    bias: &[i32; BLOCK],
+    sums: &mut [u8],
+) {
     let ([_, kw], [_, step], [_, dilation]) = (window.kernel, window.strides, window.dilations);
     let columns = window.output[1];
     let padded = padded_columns(columns);
@@ -56,6 +63,7 @@ pub(super) fn row<K: Kernel>(window: &Window, ring: &Ring<'_>, groups: usize, we
                 first: ring.first,
                 groups,
                 weights: weights.as_ptr().add(quarter * groups * kw).cast(),
+                bias: bias.as_ptr().add(quarter * 4).cast(),
                 sums: sums.as_mut_ptr().add(quarter * VECTOR),
             };
             match (kw, step, dilation) {
@@ -79,6 +87,8 @@ struct Job {
     groups: usize,
     /// `[groups][kw]` vectors.
     weights: *const u8,
+    /// What the sums start with.
+    bias: *const u8,
     /// Of the first position.
     sums: *mut u8,
 }
@@ -129,7 +139,8 @@ impl<const KW: usize, const S: usize> Taps for Fixed<KW, S> {
 
     #[inline(always)]
     unsafe fn tile<K: Kernel, const C: usize>(&self, job: &Job, at: usize) -> [arch::V; C] {
-        let mut sums = [arch::zero(); C];
+        // SAFETY: a vector.
+        let mut sums = [unsafe { arch::load(job.bias) }; C];
         let mut slot = job.first;
         let mut weights = job.weights;
         for _ in 0..job.groups {
@@ -180,7 +191,8 @@ impl Taps for Any {
 
     #[inline(always)]
     unsafe fn tile<K: Kernel, const C: usize>(&self, job: &Job, at: usize) -> [arch::V; C] {
-        let mut sums = [arch::zero(); C];
+        // SAFETY: a vector.
+        let mut sums = [unsafe { arch::load(job.bias) }; C];
         let mut slot = job.first;
         let mut weights = job.weights;
         for _ in 0..job.groups {
