@@ -66,6 +66,8 @@ export interface OpenResult {
   readonly version: string;
   /** Parts of the graph that the compiler executes. */
   readonly subgraphs: number;
+  /** Whether the compiler stays in memory. */
+  readonly compiler: boolean;
   /** The modules in use, for the next worker. */
   readonly modules: Partial<Record<WasmName, WebAssembly.Module>>;
   readonly classifier?: ClassifierInfo | undefined;

@@ -22,7 +22,7 @@ import type {
   RunResult,
   WasmName,
 } from './protocol.js';
-import type { ProgressInfo } from './types.js';
+import type { ProgressInfo, SessionMemory } from './types.js';
 import type { CompiledModel, CompilerModule, EngineModule, EngineSession, Init, ModelInfo } from './wasm-modules.js';
 import { loadModule } from './wasm.js';
 
@@ -94,7 +94,7 @@ export class Runtime {
         return this.#classify(call.request);
       case 'memory':
         this.#session();
-        return { wasmBytes: Object.values(this.#memories).reduce((sum, { buffer }) => sum + buffer.byteLength, 0) };
+        return this.#memory();
     }
   }
 
@@ -107,6 +107,12 @@ export class Runtime {
       if (!('modules' in result)) throw error;
       this.#post({ tractlet: 'result', id, result: { ...result, modules: {} } }, []);
     }
+  }
+
+  #memory(): SessionMemory {
+    const { engine, compiler } = this.#memories;
+    const bytes = { engine: engine?.buffer.byteLength ?? 0, compiler: compiler?.buffer.byteLength ?? 0 };
+    return { wasmBytes: bytes.engine + bytes.compiler, ...bytes };
   }
 
   #session(): Opened {
@@ -179,7 +185,7 @@ export class Runtime {
     }
     options.signal?.throwIfAborted();
     const session = new engine.EngineSession(plan, this.#compiled);
-    if (session.needsHost?.() === false) {
+    if (!session.needsHost()) {
       this.#compiled?.free();
       this.#compiled = undefined;
       delete this.#memories.compiler;
@@ -189,7 +195,15 @@ export class Runtime {
     const classifier = spec && { ...spec, labels, card };
     if (classifier) checkClassifier(this.#opened, classifier);
     options.emit?.({ status: 'ready', file });
-    return { info, version: engine.version(), subgraphs: session.subgraphs(), modules, classifier, canDecode: canDecode() };
+    return {
+      info,
+      version: engine.version(),
+      subgraphs: session.subgraphs(),
+      compiler: this.#compiled !== undefined,
+      modules,
+      classifier,
+      canDecode: canDecode(),
+    };
   }
 
   /** A fresh instance of a module. */
@@ -199,7 +213,7 @@ export class Runtime {
       return glue;
     } catch (cause) {
       if (!(cause instanceof WebAssembly.LinkError || cause instanceof TypeError)) throw cause;
-      throw new InferenceError('WASM_LOAD', `${name}.wasm does not belong to this version of the package (${describe(cause)})`, {
+      throw new InferenceError('WASM_LOAD', `The ${name} does not belong to this version of the package (${describe(cause)})`, {
         hint: 'An old copy may have been cached: reload without cache, and deploy all files of the package together.',
         cause,
       });

@@ -58,8 +58,8 @@ export declare namespace InferenceSession {
     /** Gives the inputs away instead of copying them: their arrays are empty afterwards. Default false. */
     readonly transfer?: boolean | undefined;
     /**
-     * Measures every step: see {@link InferenceSession.profile}, and the marks in the browser's performance tools.
-     * Default false.
+     * Measures every step: afterwards they are in {@link InferenceSession.profile}, and as measures named
+     * `tractlet: <opType> <name>` on the browser's performance time line. Default false.
      */
     readonly profile?: boolean | undefined;
   }
@@ -144,14 +144,13 @@ export class InferenceSession {
   readonly modelMetadata: InferenceSession.ModelMetadata;
   /** What the session runs on. */
   readonly runtime: RuntimeInfo;
-  /** The steps of the last run with `profile: true`, in order. */
-  profile: readonly InferenceSession.ProfileEntry[] = [];
+  #profile: readonly InferenceSession.ProfileEntry[] = [];
   /** @internal */
   readonly client: Client;
   /** @internal */
   readonly canDecode: boolean;
 
-  private constructor(client: Client, { info, version, subgraphs, canDecode }: OpenResult) {
+  private constructor(client: Client, { info, version, subgraphs, compiler, canDecode }: OpenResult) {
     const { inputs, outputs, ...metadata } = info;
     const toMetadata = ({ name, type, shape }: ModelInfo['inputs'][number]): InferenceSession.ValueMetadata => ({
       name,
@@ -166,8 +165,8 @@ export class InferenceSession {
     this.modelMetadata = metadata;
     // The engine's version is that of the package; after a plus sign its build, and how that multiplies here.
     const [number = '', traits = ''] = version.split('+');
-    const [build = '', dot = ''] = traits.split('.');
-    this.runtime = { version: number, build, dot, threads: 1, worker: client.worker, subgraphs };
+    const [build, dot] = traits.split('.') as [RuntimeInfo['build'], RuntimeInfo['dot']];
+    this.runtime = { version: number, build, dot, threads: 1, worker: client.worker, subgraphs, compiler };
     this.client = client;
     this.canDecode = canDecode;
   }
@@ -258,8 +257,13 @@ export class InferenceSession {
       .map(([name, tensor]) => toTensorObject(name, tensor, options.transfer));
     const request = { inputs, outputs, profile: options.profile ?? false };
     const { outputs: results, profile } = await this.client.call('run', request, { signal: options.signal, transfer: buffersOf(inputs) });
-    if (profile) this.profile = record(profile);
+    if (profile) this.#profile = record(profile);
     return Object.fromEntries(results.map((result) => [result.name, fromTensorObject(result)]));
+  }
+
+  /** The steps of the last run with `profile: true` that has ended, in the order they were taken. Empty before. */
+  get profile(): readonly InferenceSession.ProfileEntry[] {
+    return this.#profile;
   }
 
   /** Memory in use. */
@@ -283,12 +287,12 @@ export class InferenceSession {
   }
 }
 
-/** A profile as the caller sees it, and its marks on this thread's time line. */
+/** A profile as the caller sees it; also puts it on this thread's time line. */
 function record({ steps, began }: NonNullable<RunResult['profile']>): InferenceSession.ProfileEntry[] {
   const origin = began - performance.timeOrigin;
   return steps.map(({ node: name, opType, kernel, shape, start, microseconds, macs }) => {
     performance.measure(`tractlet: ${opType} ${name}`, {
-      // Clocks of two threads may be a little apart.
+      // The clocks of two threads may be a little apart, and no measure may start before the page.
       start: Math.max(0, origin + start / 1000),
       duration: microseconds / 1000,
       detail: { kernel, shape, macs },

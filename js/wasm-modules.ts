@@ -65,8 +65,8 @@ export interface EngineSession {
   profile(): MeasuredStep[];
   /** How many parts of the graph the compiler executes. */
   subgraphs(): number;
-  /** Whether a run may still ask the host. When not (or no longer), the compiler's memory is given back. */
-  needsHost?(): boolean;
+  /** Whether runs may ask the host. If not, the session does not refer to it, and the compiler's memory is given back. */
+  needsHost(): boolean;
   free(): void;
 }
 
@@ -88,6 +88,7 @@ export type Init = (options: { module_or_path: WebAssembly.Module }) => Promise<
 /** One copy of the engine's glue. */
 export interface EngineModule {
   init: Init;
+  /** Version of the package, build and dot product: `0.1.0+relaxed.usdot`. */
   version(): string;
   EngineSession: new (plan: Uint8Array, host: Host | undefined) => EngineSession;
   preprocess(rgba: Uint8Array | Uint8ClampedArray, width: number, height: number, spec: object): TensorObject;

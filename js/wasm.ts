@@ -1,11 +1,12 @@
-// Finds and compiles the two wasm modules. Each is compiled once per thread; instances are made per session.
+// Finds and compiles the wasm modules: the compiler, and the build of the engine that suits the browser. Each is compiled
+// once per thread; instances are made per session.
 
 import { describe, InferenceError, toObject } from './errors.js';
 import { headOf, load } from './loader.js';
 import type { Source, WasmName, WasmSources } from './protocol.js';
 
 const HINT =
-  'Serve the .wasm files of the package next to its JavaScript, or say where they are: ' +
+  'Serve engine.wasm, engine-relaxed.wasm and compiler.wasm of the package next to its JavaScript, or say where they are: ' +
   "{ wasm: { engine: url, compiler: url } }. With Vite, add optimizeDeps: { exclude: ['tractlet'] }.";
 
 type File = 'engine' | 'engine-relaxed' | 'compiler';
@@ -22,7 +23,7 @@ export function loadModule(name: WasmName, overrides: WasmSources): Promise<WebA
   if (override instanceof WebAssembly.Module) return Promise.resolve(override);
   if (override) return compile(override);
   if (name === 'compiler' || !hasRelaxedSimd()) return loadFile(name);
-  // Should that one file be missing, or not compile after all, the other works everywhere.
+  // Should that file be missing, or not compile after all, the other works everywhere.
   return loadFile('engine-relaxed').catch(() => loadFile('engine'));
 }
 
@@ -103,5 +104,5 @@ function isValid(instructions: readonly number[]): boolean {
 /** `i8x16.splat`, `i8x16.popcnt` */
 const hasSimd = (): boolean => isValid([65, 0, 253, 15, 253, 98]);
 
-/** `i8x16.splat` twice, `i8x16.relaxed_swizzle` */
-const hasRelaxedSimd = (): boolean => isValid([65, 0, 253, 15, 65, 0, 253, 15, 253, 128, 2]);
+/** `i8x16.splat` three times, `i32x4.relaxed_dot_i8x16_i7x16_add_s` */
+const hasRelaxedSimd = (): boolean => isValid([65, 0, 253, 15, 65, 0, 253, 15, 65, 0, 253, 15, 253, 147, 2]);
