@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::kernels::ConvKernel;
 use super::{Run, first, first_mut, product};
 use crate::engine::frame::{Frame, elements, elements_mut};
 use crate::engine::load::Loader;
@@ -118,6 +119,7 @@ impl Kernel {
 struct Convolution {
     plan: Conv,
     kernel: Kernel,
+    name: &'static str,
     parameters: Parameters,
     result: DataType,
     positions: usize,
@@ -125,8 +127,8 @@ struct Convolution {
 
 pub fn conv<S: Source + ?Sized>(plan: &Conv, loader: &mut Loader<S>) -> Result<Box<dyn Run>> {
     let zero_points = loader.optional(plan.weight_zero_points)?;
-    let depthwise = plan.groups == plan.channels && plan.groups == plan.window.input[3] && plan.groups > 1;
-    let kernel = if depthwise {
+    let choice = ConvKernel::of(plan);
+    let kernel = if choice == ConvKernel::Depthwise {
         let packed = match loader.cache.depthwise.get(&plan.weights) {
             // The same weights may serve another input size, as long as they are read the same way.
             Some(packed) if *packed.window() == plan.window => packed.clone(),
@@ -161,7 +163,8 @@ pub fn conv<S: Source + ?Sized>(plan: &Conv, loader: &mut Loader<S>) -> Result<B
         }
     };
     let positions = product(&[plan.window.input[0], plan.window.output[0], plan.window.output[1]]);
-    Ok(Box::new(Convolution { plan: plan.clone(), kernel, parameters, result, positions }))
+    let name = choice.name(loader.dot);
+    Ok(Box::new(Convolution { plan: plan.clone(), kernel, name, parameters, result, positions }))
 }
 
 impl Convolution {
@@ -200,10 +203,7 @@ impl Run for Convolution {
     }
 
     fn kernel(&self) -> &'static str {
-        match self.kernel {
-            Kernel::Product(_) => "conv",
-            Kernel::Depthwise(_) => "depthwise conv",
-        }
+        self.name
     }
 
     fn scratch(&self) -> usize {

@@ -3,6 +3,7 @@
 mod conv;
 mod elementwise;
 mod float_conv;
+mod kernels;
 mod matmul;
 mod movement;
 mod normalise;
