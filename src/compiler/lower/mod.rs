@@ -16,6 +16,8 @@ mod partition;
 mod pool;
 mod quantize;
 mod resize;
+#[cfg(all(test, feature = "engine", not(target_arch = "wasm32")))]
+mod tests;
 mod values;
 
 use std::collections::{HashMap, HashSet};
