@@ -5,8 +5,8 @@ use std::ops::Range;
 use super::kernel::{Kernel, MOST_ROWS, arch};
 use super::tile::{self, Ring};
 use super::weights::{BLOCK, DepthwiseWeights, Prepared, QUARTERS, Vector, first_channel};
-use crate::kernels::Window;
-use crate::kernels::conv::{Kind, Out, carve, product};
+use crate::kernels::conv::{Kind, Out, SIGN, carve, product};
+use crate::kernels::{Window, isa::Dot};
 
 /// Bytes of a vector.
 pub(super) const VECTOR: usize = size_of::<Vector>();
@@ -99,6 +99,8 @@ struct Source<'a> {
     channel: usize,
     /// What lies outside.
     zero_point: u8,
+    /// What bytes are turned with.
+    mask: u8,
 }
 
 impl Source<'_> {
@@ -107,14 +109,14 @@ impl Source<'_> {
         let Window { input: [_, h, w, c], pads, .. } = *self.window;
         let Geometry { width, plane, .. } = *geometry;
         assert!(to.len() >= QUARTERS * plane && plane >= width * VECTOR);
-        let outside = [self.zero_point; BLOCK];
+        let (outside, mask) = ([self.zero_point; BLOCK], self.mask);
         // Positions before, inside and behind the input.
         let first = pads[1].min(width);
         let end = (pads[1] + w).clamp(first, width);
         let mut rows = [outside.as_ptr(); MOST_ROWS];
         let mut put = |rows: &[*const u8; MOST_ROWS], at: usize| {
             // SAFETY: 16 bytes can be read at each; `at < width`, so that each vector lies in its plane.
-            unsafe { K::interleave(rows, to.as_mut_ptr().add(at * VECTOR), plane) }
+            unsafe { K::interleave(rows, to.as_mut_ptr().add(at * VECTOR), plane, mask) }
         };
         (0..first).chain(end..width).for_each(|at| put(&rows, at));
 
@@ -185,6 +187,7 @@ pub(super) fn run<K: Kernel>(
     let sums = carve(&mut scratch, geometry.sums);
 
     let valid = channels.min(BLOCK);
+    let mask = if weights.dot == Dot::Sdot { SIGN } else { 0 };
     let slot_bytes = QUARTERS * geometry.plane;
     let dilation = window.dilations[0] as u64;
     let input_row = product(&[window.input[2], channels, window.strides[0].max(1)]);
@@ -201,7 +204,7 @@ pub(super) fn run<K: Kernel>(
                 addend: part(&prepared.addend, block),
                 kind: prepared.kind,
             };
-            let source = Source { x, window, image, channel, zero_point: prepared.zero_point };
+            let source = Source { x, window, image, channel, zero_point: prepared.zero_point, mask };
             // Groups before this one are in the ring, as far as they are still needed.
             let mut next = 0u64;
             for row in start..end {

@@ -21,7 +21,9 @@ pub use weights::{DepthwiseWeights, Prepared};
 
 use super::conv::{Out, product};
 use super::isa::Dot;
-use kernel::{Pairs, Sdot, Usdot};
+use kernel::Pairs;
+#[cfg(any(test, not(target_arch = "wasm32"), target_feature = "relaxed-simd"))]
+use kernel::{Sdot, Usdot};
 
 /// Computes the rows `rows` of the output (counted through `[n, oh]`) of a depthwise convolution; `x` is `[n, h, w, c]`.
 /// Element `(p, c)` of the result, `p` counted through `[n, oh, ow]`, goes to `p * row_stride + column + c` of `y`.
@@ -48,8 +50,12 @@ pub fn depthwise(
     let to = driver::Destination { y, row_stride, column };
     match weights.dot {
         Dot::Pairs => driver::run::<Pairs>(weights, prepared, x, to, rows, scratch),
+        #[cfg(any(test, not(target_arch = "wasm32"), target_feature = "relaxed-simd"))]
         Dot::Usdot => driver::run::<Usdot>(weights, prepared, x, to, rows, scratch),
+        #[cfg(any(test, not(target_arch = "wasm32"), target_feature = "relaxed-simd"))]
         Dot::Sdot => driver::run::<Sdot>(weights, prepared, x, to, rows, scratch),
+        #[cfg(not(any(test, not(target_arch = "wasm32"), target_feature = "relaxed-simd")))]
+        _ => unreachable!("replaced when packing"),
     }
 }
 

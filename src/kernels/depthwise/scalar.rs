@@ -1,7 +1,7 @@
 //! The operations of the kernels, written out: for native builds, and what `simd` is held against.
 
 use super::driver::{Lists, Pointer};
-use super::kernel::MOST_ROWS;
+use super::kernel::{MOST_ROWS, Multiply};
 use super::weights::BLOCK;
 use crate::kernels::conv::Kind;
 use crate::kernels::quantize::requantize;
@@ -39,14 +39,21 @@ pub(super) fn dot_pairs(sums: V, a: V, b: V) -> V {
     sum_lanes(sums, |i| (0..2).map(|k| word(&a, 2 * i + k) * word(&b, 2 * i + k)).sum())
 }
 
-/// Four products of u8 rows and s8 weights in each lane.
-pub(super) fn usdot(sums: V, rows: V, weights: V) -> V {
-    sum_lanes(sums, |i| (4 * i..4 * i + 4).map(|k| rows[k] as i32 * weights[k] as i8 as i32).sum())
+/// u8 rows, s8 weights.
+pub(super) struct Unsigned;
+/// s8 rows, s8 weights.
+pub(super) struct Signed;
+
+impl Multiply for Unsigned {
+    fn dot(sums: V, rows: V, weights: V) -> V {
+        sum_lanes(sums, |i| (4 * i..4 * i + 4).map(|k| rows[k] as i32 * weights[k] as i8 as i32).sum())
+    }
 }
 
-/// Four products of s8 rows and s8 weights in each lane.
-pub(super) fn sdot(sums: V, rows: V, weights: V) -> V {
-    sum_lanes(sums, |i| (4 * i..4 * i + 4).map(|k| rows[k] as i8 as i32 * weights[k] as i8 as i32).sum())
+impl Multiply for Signed {
+    fn dot(sums: V, rows: V, weights: V) -> V {
+        sum_lanes(sums, |i| (4 * i..4 * i + 4).map(|k| rows[k] as i8 as i32 * weights[k] as i8 as i32).sum())
+    }
 }
 
 /// See [`super::kernel::Kernel::interleave`].

@@ -3,7 +3,8 @@
 use core::arch::wasm32::*;
 
 use super::driver::{Lists, Pointer, SUMS};
-use super::kernel::MOST_ROWS;
+#[cfg(any(test, target_feature = "relaxed-simd"))]
+use super::kernel::{MOST_ROWS, Multiply};
 use super::weights::BLOCK;
 use crate::kernels::conv::Kind;
 
@@ -34,42 +35,51 @@ pub(super) fn dot_pairs(sums: V, a: V, b: V) -> V {
     i32x4_add(sums, i32x4_dot_i16x8(a, b))
 }
 
-/// Four products of u8 rows and s8 weights in each lane. Tests compute what the instruction would, as the machine they
-/// run on may have another.
-#[inline(always)]
-pub(super) fn usdot(sums: V, rows: V, weights: V) -> V {
-    #[cfg(all(target_feature = "relaxed-simd", not(test)))]
-    {
+/// The relaxed instruction, where the probe found it exact.
+#[cfg(all(target_feature = "relaxed-simd", not(test)))]
+pub(super) struct Relaxed;
+
+#[cfg(all(target_feature = "relaxed-simd", not(test)))]
+impl Multiply for Relaxed {
+    #[inline(always)]
+    fn dot(sums: V, rows: V, weights: V) -> V {
         i32x4_relaxed_dot_i8x16_i7x16_add(weights, rows, sums)
-    }
-    #[cfg(not(all(target_feature = "relaxed-simd", not(test))))]
-    {
-        let low = i32x4_dot_i16x8(i16x8_extend_low_i8x16(weights), u16x8_extend_low_u8x16(rows));
-        let high = i32x4_dot_i16x8(i16x8_extend_high_i8x16(weights), u16x8_extend_high_u8x16(rows));
-        add_pairs(sums, low, high)
     }
 }
 
-/// Four products of s8 rows and s8 weights in each lane.
-#[inline(always)]
-pub(super) fn sdot(sums: V, rows: V, weights: V) -> V {
-    #[cfg(all(target_feature = "relaxed-simd", not(test)))]
-    {
-        i32x4_relaxed_dot_i8x16_i7x16_add(weights, rows, sums)
-    }
-    #[cfg(not(all(target_feature = "relaxed-simd", not(test))))]
-    {
-        let low = i32x4_dot_i16x8(i16x8_extend_low_i8x16(weights), i16x8_extend_low_i8x16(rows));
-        let high = i32x4_dot_i16x8(i16x8_extend_high_i8x16(weights), i16x8_extend_high_i8x16(rows));
-        add_pairs(sums, low, high)
-    }
-}
+#[cfg(test)]
+pub(super) use model::{Signed, Unsigned};
 
-#[cfg(not(all(target_feature = "relaxed-simd", not(test))))]
-#[inline(always)]
-fn add_pairs(sums: V, low: V, high: V) -> V {
-    let even = i32x4_shuffle::<0, 2, 4, 6>(low, high);
-    i32x4_add(sums, i32x4_add(even, i32x4_shuffle::<1, 3, 5, 7>(low, high)))
+/// Models of the relaxed instruction for tests.
+#[cfg(test)]
+mod model {
+    use super::*;
+
+    /// u8 rows, s8 weights.
+    pub struct Unsigned;
+    /// s8 rows, s8 weights.
+    pub struct Signed;
+
+    fn add_pairs(sums: V, low: V, high: V) -> V {
+        let even = i32x4_shuffle::<0, 2, 4, 6>(low, high);
+        i32x4_add(sums, i32x4_add(even, i32x4_shuffle::<1, 3, 5, 7>(low, high)))
+    }
+
+    impl Multiply for Unsigned {
+        fn dot(sums: V, rows: V, weights: V) -> V {
+            let low = i32x4_dot_i16x8(i16x8_extend_low_i8x16(weights), u16x8_extend_low_u8x16(rows));
+            let high = i32x4_dot_i16x8(i16x8_extend_high_i8x16(weights), u16x8_extend_high_u8x16(rows));
+            add_pairs(sums, low, high)
+        }
+    }
+
+    impl Multiply for Signed {
+        fn dot(sums: V, rows: V, weights: V) -> V {
+            let low = i32x4_dot_i16x8(i16x8_extend_low_i8x16(weights), i16x8_extend_low_i8x16(rows));
+            let high = i32x4_dot_i16x8(i16x8_extend_high_i8x16(weights), i16x8_extend_high_i8x16(rows));
+            add_pairs(sums, low, high)
+        }
+    }
 }
 
 #[inline(always)]
@@ -80,6 +90,7 @@ fn zip(a: V, b: V) -> [V; 2] {
     ]
 }
 
+#[cfg(any(test, target_feature = "relaxed-simd"))]
 #[inline(always)]
 fn zip_pairs(a: V, b: V) -> [V; 2] {
     [i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(a, b), i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(a, b)]
@@ -107,6 +118,7 @@ pub(super) unsafe fn interleave_pairs(a: *const u8, b: *const u8, to: *mut u8, p
 /// # Safety
 ///
 /// As there.
+#[cfg(any(test, target_feature = "relaxed-simd"))]
 #[inline(always)]
 pub(super) unsafe fn interleave_fours(rows: &[*const u8; MOST_ROWS], to: *mut u8, plane: usize, mask: u8) {
     // SAFETY: as the caller promises.
@@ -191,8 +203,9 @@ unsafe fn quantized<const BOUNDED: bool, const WHOLE: bool>(
 ) {
     let m = quarters(lists.multipliers);
     let magic = f32x4_splat(MAGIC);
-    // The bits of the sum, less this, are the rounded number plus the zero point.
-    let offset = i32x4_splat(MAGIC.to_bits() as i32 - zero_point as i32);
+    // The bits of the sum, less this, are the rounded number.
+    let offset = i32x4_splat(MAGIC.to_bits() as i32);
+    let zero_point = i16x8_splat(zero_point as i16);
     let (low, high) = (u8x16_splat(low), u8x16_splat(high));
     for p in 0..count {
         // SAFETY: as the caller promises.
@@ -205,7 +218,12 @@ unsafe fn quantized<const BOUNDED: bool, const WHOLE: bool>(
             }
             i32x4_sub(f32x4_add(v, magic), offset)
         });
-        let q = u8x16_narrow_i16x8(i16x8_narrow_i32x4(q[0], q[1]), i16x8_narrow_i32x4(q[2], q[3]));
+        // With nothing between the two steps, LLVM 21 merges them and finds no instruction for the result.
+        let q = [
+            i16x8_add_sat(i16x8_narrow_i32x4(q[0], q[1]), zero_point),
+            i16x8_add_sat(i16x8_narrow_i32x4(q[2], q[3]), zero_point),
+        ];
+        let q = u8x16_narrow_i16x8(q[0], q[1]);
         let q = u8x16_min(u8x16_max(q, low), high);
         // SAFETY: as the caller promises.
         unsafe {

@@ -5,7 +5,7 @@
 //! is loaded once for all the taps that it meets. Many image sizes are multiples of 7.
 
 use super::driver::{SUMS, VECTOR};
-use super::kernel::{Kernel, arch};
+use super::kernel::{Kernel, Multiply, arch};
 use super::weights::{BLOCK, QUARTERS, Vector};
 use crate::kernels::Window;
 
@@ -66,16 +66,26 @@ pub(super) fn row<K: Kernel>(
                 bias: bias.as_ptr().add(quarter * 4).cast(),
                 sums: sums.as_mut_ptr().add(quarter * VECTOR),
             };
+            if groups > FEW {
+                tiles::<K, Any>(&job, columns, &Any { kw, step, dilation });
+                continue;
+            }
+            let slot = |i: usize| (ring.first + i) % ring.slots;
+            let few: [*const u8; FEW] =
+                std::array::from_fn(|i| if i < groups { job.ring.add(slot(i) * ring.slot_bytes) } else { job.ring });
             match (kw, step, dilation) {
-                (3, 1, 1) => tiles::<K, Fixed<3, 1>>(&job, columns, &Fixed),
-                (3, 2, 1) => tiles::<K, Fixed<3, 2>>(&job, columns, &Fixed),
-                (5, 1, 1) => tiles::<K, Fixed<5, 1>>(&job, columns, &Fixed),
-                (5, 2, 1) => tiles::<K, Fixed<5, 2>>(&job, columns, &Fixed),
+                (3, 1, 1) => tiles::<K, Fixed<3, 1>>(&job, columns, &Fixed(few)),
+                (3, 2, 1) => tiles::<K, Fixed<3, 2>>(&job, columns, &Fixed(few)),
+                (5, 1, 1) => tiles::<K, Fixed<5, 1>>(&job, columns, &Fixed(few)),
+                (5, 2, 1) => tiles::<K, Fixed<5, 2>>(&job, columns, &Fixed(few)),
                 _ => tiles::<K, Any>(&job, columns, &Any { kw, step, dilation }),
             }
         }
     }
 }
+
+/// Groups of rows that fast tiles can take.
+const FEW: usize = 3;
 
 /// Four channels of a row.
 struct Job {
@@ -129,8 +139,8 @@ unsafe fn tiles<K: Kernel, T: Taps>(job: &Job, columns: usize, taps: &T) {
     }
 }
 
-/// A kernel with `KW` columns that moves by `S`.
-struct Fixed<const KW: usize, const S: usize>;
+/// A kernel with `KW` columns that moves by `S`, and touches up to [`FEW`] groups of rows, of which these are the planes.
+struct Fixed<const KW: usize, const S: usize>([*const u8; FEW]);
 
 impl<const KW: usize, const S: usize> Taps for Fixed<KW, S> {
     fn step(&self) -> usize {
@@ -141,18 +151,18 @@ impl<const KW: usize, const S: usize> Taps for Fixed<KW, S> {
     unsafe fn tile<K: Kernel, const C: usize>(&self, job: &Job, at: usize) -> [arch::V; C] {
         // SAFETY: a vector.
         let mut sums = [unsafe { arch::load(job.bias) }; C];
-        let mut slot = job.first;
         let mut weights = job.weights;
-        for _ in 0..job.groups {
+        // Not unrolled: over a longer run, LLVM sorts the products by sum, and all rows and weights would be alive at once.
+        for plane in &self.0[..job.groups] {
             // SAFETY: as the caller promises.
             unsafe {
-                let rows = job.ring.add(slot * job.slot_bytes + at);
+                let rows = plane.add(at);
                 let w: [arch::V; KW] = std::array::from_fn(|kx| arch::load(weights.add(kx * VECTOR)));
                 // Written out, so that every index is known when it is compiled.
                 macro_rules! tap {
                     ($i:literal, $x:ident, $($kx:literal)*) => {
                         $(if $kx < KW && $i >= $kx && ($i - $kx) % S == 0 && ($i - $kx) / S < C {
-                            sums[($i - $kx) / S] = K::dot(sums[($i - $kx) / S], $x, w[$kx]);
+                            sums[($i - $kx) / S] = K::Dot::dot(sums[($i - $kx) / S], $x, w[$kx]);
                         })*
                     };
                 }
@@ -167,10 +177,6 @@ impl<const KW: usize, const S: usize> Taps for Fixed<KW, S> {
                 const { assert!(KW <= 5 && (C - 1) * S + KW <= 17) };
                 positions!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
                 weights = weights.add(KW * VECTOR);
-            }
-            slot += 1;
-            if slot == job.slots {
-                slot = 0;
             }
         }
         sums
@@ -202,7 +208,7 @@ impl Taps for Any {
                 for _ in 0..self.kw {
                     let w = arch::load(weights);
                     for (i, sum) in sums.iter_mut().enumerate() {
-                        *sum = K::dot(*sum, arch::load(rows.add(i * self.step * VECTOR)), w);
+                        *sum = K::Dot::dot(*sum, arch::load(rows.add(i * self.step * VECTOR)), w);
                     }
                     rows = rows.wrapping_add(self.dilation * VECTOR);
                     weights = weights.add(VECTOR);
