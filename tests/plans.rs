@@ -80,28 +80,23 @@ fn small_nets_run_without_the_compiler() {
     assert!(needing.is_empty(), "{needing:#?}");
 }
 
-/// What has no steps, and in how many of the fixtures: three spatial dimensions, vectors as operands of products, 16-bit
-/// quanta, parameters that are fed, reversed slices, transposed A, integer arithmetic, and what stands at the tail of a
-/// net. Whoever adds steps shortens the list.
-const NEED_THE_COMPILER: [(&str, usize); 20] = [
+/// What has no steps, and in how many of the fixtures: three spatial dimensions, 16-bit quanta, parameters that are fed
+/// or differ by row, biases by row, reversed slices, integer arithmetic, and what stands at the tail of a net. Whoever
+/// adds steps shortens the list.
+const NEED_THE_COMPILER: [(&str, usize); 15] = [
     ("ArgMax", 1),
-    ("BiasGelu", 1),
     ("Conv", 6),
     ("ConvInteger", 2),
     ("DequantizeLinear", 6),
-    ("Gemm", 4),
     ("Identity", 1),
     ("If", 1),
-    ("MatMulInteger", 18),
+    ("MatMulInteger", 6),
     ("Mul", 1),
     ("Not", 1),
-    ("QGemm", 26),
+    ("QGemm", 9),
     ("QLinearAveragePool", 6),
     ("QLinearConv", 6),
-    ("QLinearMatMul", 24),
-    ("QLinearWhere", 16),
     ("QuantizeLinear", 15),
-    ("SkipLayerNormalization", 1),
     ("Slice", 2),
     ("TopK", 1),
 ];
