@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::lanes::{BLOCK, F32x4, I32x4, load_block, narrow, store_block, widen};
+use super::lanes::{BLOCK, F32x4, I32x4, bytes, larger_bytes, load_block, narrow, store_block, widen};
 use super::quantize::round_to_i32;
 use super::{Quantization, Rows, Window};
 
@@ -26,19 +26,11 @@ impl Taps {
     /// Along `axis` (0 for rows, 1 for columns), of the window at `position`.
     fn new(window: &Window, axis: usize, position: usize) -> Self {
         let size = window.input[1 + axis] as u64;
-        let step = window.dilations[axis] as u64;
+        let step = window.dilations[axis].max(1) as u64;
         let (start, pad) = (position as u64 * window.strides[axis] as u64, window.pads[axis] as u64);
-        // Of the taps 0..kernel, those with pad <= start + tap * step < pad + size.
-        let taps = |limit: u64| {
-            let distance = limit.saturating_sub(start);
-            if distance == 0 { 0 } else { distance.div_ceil(step.max(1)).min(window.kernel[axis] as u64) }
-        };
-        // Without a step all taps lie where the first does.
-        let (before, until) = match step {
-            0 if (pad..pad + size).contains(&start) => (0, window.kernel[axis] as u64),
-            0 => (0, 0),
-            _ => (taps(pad), taps(pad + size)),
-        };
+        // Taps before `limit`, counted from the first element of padding.
+        let taps = |limit: u64| limit.saturating_sub(start).div_ceil(step).min(window.kernel[axis] as u64);
+        let (before, until) = (taps(pad), taps(pad + size));
         let count = until.saturating_sub(before) as usize;
         let first = if count > 0 { (start + before * step - pad) as usize } else { 0 };
         Self { first, step: step as usize, count }
@@ -57,17 +49,34 @@ struct Place {
 }
 
 impl Place {
-    /// Calls `f` with the index of channel `channel` of each tap, row by row.
+    /// Calls `f` with the index of channel `channel` of the first tap of each row.
     #[inline(always)]
-    fn each(&self, channel: usize, mut f: impl FnMut(usize)) {
+    fn lines(&self, channel: usize, mut f: impl FnMut(usize)) {
         for row in 0..self.rows.count {
             let line = (self.image + self.rows.first + row * self.rows.step) * self.width;
-            let mut at = (line + self.columns.first) * self.channels + channel;
-            for _ in 0..self.columns.count {
-                f(at);
-                at += self.columns.step * self.channels;
-            }
+            f((line + self.columns.first) * self.channels + channel);
         }
+    }
+
+    /// Calls `f` with channel `channel` of each tap, row by row.
+    #[inline(always)]
+    fn each<T: Copy>(&self, x: &[T], channel: usize, mut f: impl FnMut(T)) {
+        let step = self.columns.step * self.channels;
+        self.lines(channel, |at| (0..self.columns.count).for_each(|i| f(x[at + i * step])));
+    }
+
+    /// Calls `f` with 16 channels, from `channel` on, of each tap, row by row. There are at least as many channels.
+    #[inline(always)]
+    fn each_block<T>(&self, x: &[T], channel: usize, mut f: impl FnMut(&Block<T>)) {
+        let step = self.columns.step * self.channels;
+        if self.columns.count == 0 {
+            return;
+        }
+        let len = (self.columns.count - 1) * step + BLOCK;
+        // One check of bounds for each row.
+        self.lines(channel, |at| {
+            x[at..][..len].chunks(step).for_each(|tap| tap.first_chunk().into_iter().for_each(&mut f))
+        });
     }
 
     fn count(&self) -> usize {
@@ -136,17 +145,13 @@ fn sixteen<T>(x: &[T], at: usize) -> &Block<T> {
 /// When a slice is too short.
 pub fn max_pool(window: Window, x: &[u8], y: &mut [u8], rows: Range<usize>) {
     let block = |place: &Place, channel: usize| {
-        let mut largest = [0u8; BLOCK];
-        place.each(channel, |at| {
-            for (largest, &v) in largest.iter_mut().zip(sixteen(x, at)) {
-                *largest = v.max(*largest);
-            }
-        });
-        largest
+        let mut largest = I32x4::splat(0);
+        place.each_block(x, channel, |taps| largest = larger_bytes(largest, taps));
+        bytes(largest)
     };
     let one = |place: &Place, channel: usize| {
         let mut largest = 0;
-        place.each(channel, |at| largest = x[at].max(largest));
+        place.each(x, channel, |v| largest = v.max(largest));
         largest
     };
     windows(&window, x, y, rows, block, one);
@@ -160,8 +165,8 @@ pub fn max_pool(window: Window, x: &[u8], y: &mut [u8], rows: Range<usize>) {
 pub fn max_pool_f32(window: Window, x: &[f32], y: &mut [f32], rows: Range<usize>) {
     let block = |place: &Place, channel: usize| {
         let mut largest = [F32x4::splat(f32::NEG_INFINITY); 4];
-        place.each(channel, |at| {
-            let v = load_block(sixteen(x, at));
+        place.each_block(x, channel, |taps| {
+            let v = load_block(taps);
             largest = [0, 1, 2, 3].map(|i| largest[i].or_higher(v[i]));
         });
         let mut y = [0.0; BLOCK];
@@ -170,7 +175,7 @@ pub fn max_pool_f32(window: Window, x: &[f32], y: &mut [f32], rows: Range<usize>
     };
     let one = |place: &Place, channel: usize| {
         let mut largest = f32::NEG_INFINITY;
-        place.each(channel, |at| largest = if largest < x[at] { x[at] } else { largest });
+        place.each(x, channel, |v| largest = if largest < v { v } else { largest });
         largest
     };
     windows(&window, x, y, rows, block, one);
@@ -200,8 +205,8 @@ pub fn average_pool(
     let block = |place: &Place, channel: usize| {
         let (zero_point, scale) = (I32x4::splat(from.zero_point.into()), F32x4::splat(from.scale));
         let mut sums = [F32x4::splat(0.0); 4];
-        place.each(channel, |at| {
-            let q = widen(sixteen(x, at));
+        place.each_block(x, channel, |taps| {
+            let q = widen(taps);
             sums = [0, 1, 2, 3].map(|i| sums[i] + F32x4::from_int(q[i] - zero_point) * scale);
         });
         let count = F32x4::splat(divisor(&window, place, count_include_pad));
@@ -209,7 +214,7 @@ pub fn average_pool(
     };
     let one = |place: &Place, channel: usize| {
         let mut sum = 0f32;
-        place.each(channel, |at| sum += (x[at] as i32 - from.zero_point as i32) as f32 * from.scale);
+        place.each(x, channel, |v| sum += (v as i32 - from.zero_point as i32) as f32 * from.scale);
         let mean = sum / divisor(&window, place, count_include_pad);
         round_to_i32(mean / to.scale + to.zero_point as f32).clamp(0, 255) as u8
     };
@@ -236,8 +241,8 @@ fn near(v: F32x4) -> F32x4 {
 pub fn average_pool_f32(window: Window, x: &[f32], y: &mut [f32], count_include_pad: bool, rows: Range<usize>) {
     let block = |place: &Place, channel: usize| {
         let mut sums = [F32x4::splat(0.0); 4];
-        place.each(channel, |at| {
-            let v = load_block(sixteen(x, at));
+        place.each_block(x, channel, |taps| {
+            let v = load_block(taps);
             sums = [0, 1, 2, 3].map(|i| sums[i] + v[i]);
         });
         let count = F32x4::splat(divisor(&window, place, count_include_pad));
@@ -247,7 +252,7 @@ pub fn average_pool_f32(window: Window, x: &[f32], y: &mut [f32], count_include_
     };
     let one = |place: &Place, channel: usize| {
         let mut sum = 0f32;
-        place.each(channel, |at| sum += x[at]);
+        place.each(x, channel, |v| sum += v);
         sum / divisor(&window, place, count_include_pad)
     };
     windows(&window, x, y, rows, block, one);
