@@ -26,6 +26,8 @@ mod operands;
 mod quantization;
 mod reduce;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use clamp::Clamp;
 

@@ -278,6 +278,7 @@ pub fn move_quanta(graph: &mut Graph) {
     share_quantizers(graph);
     sink(graph);
     rise(graph);
+    share_quantizers(graph);
     cancel(graph);
     graph.prune();
     evaluate::fold_constants(graph);
