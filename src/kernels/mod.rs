@@ -7,6 +7,7 @@ pub mod binary;
 pub mod cast;
 pub mod conv;
 pub mod copy;
+pub mod depthwise;
 pub mod float_binary;
 pub mod float_gemm;
 pub mod float_unary;

@@ -67,7 +67,7 @@ impl Out<'_> {
 
 /// What the epilogue does, apart from the lists by column.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Kind {
+pub(in crate::kernels) enum Kind {
     Quantized {
         zero_point: u8,
         low: u8,
@@ -83,14 +83,14 @@ pub(super) enum Kind {
 }
 
 impl Finish<'_> {
-    pub(super) fn bias(&self) -> &[i32] {
+    pub(in crate::kernels) fn bias(&self) -> &[i32] {
         match *self {
             Self::Quantized { bias, .. } | Self::Float { bias, .. } | Self::Integer { bias } => bias,
         }
     }
 
     /// The multiplier of column `n`, with `scale`.
-    pub(super) fn multiplier(&self, n: usize) -> f32 {
+    pub(in crate::kernels) fn multiplier(&self, n: usize) -> f32 {
         let pick = |list: &[f32]| if list.len() == 1 { list[0] } else { list[n] };
         match *self {
             Self::Quantized { multipliers, .. } => pick(multipliers),
@@ -100,7 +100,7 @@ impl Finish<'_> {
     }
 
     /// What is added behind the product; -0 changes nothing, not even -0.
-    pub(super) fn addend(&self, n: usize) -> f32 {
+    pub(in crate::kernels) fn addend(&self, n: usize) -> f32 {
         match *self {
             Self::Float { addend, .. } if !addend.is_empty() => addend[n],
             _ => -0.0,
@@ -108,7 +108,7 @@ impl Finish<'_> {
     }
 
     /// Panics unless every list is as long as it must be.
-    pub(super) fn check(&self, channels: usize) {
+    pub(in crate::kernels) fn check(&self, channels: usize) {
         let bias = self.bias();
         assert!(bias.is_empty() || bias.len() == channels, "one bias for each channel");
         match *self {
@@ -124,7 +124,7 @@ impl Finish<'_> {
         }
     }
 
-    pub(super) fn kind(&self, bounded: bool) -> Kind {
+    pub(in crate::kernels) fn kind(&self, bounded: bool) -> Kind {
         match *self {
             Self::Quantized { zero_point, low, high, .. } => Kind::Quantized { zero_point, low, high, bounded },
             Self::Float { low, high, .. } => Kind::Float { low, high },

@@ -17,7 +17,7 @@ mod kernel;
 mod matmul;
 mod panel;
 #[cfg(test)]
-mod reference;
+pub(super) mod reference;
 #[cfg(not(target_arch = "wasm32"))]
 mod scalar;
 #[cfg(target_arch = "wasm32")]
@@ -26,8 +26,10 @@ mod simd;
 mod simd_bytes;
 mod weights;
 
+pub(super) use finish::Kind;
 pub use finish::{Finish, Out};
 pub use matmul::{MatMul, MatMulShape};
+pub(super) use weights::within_magic;
 pub use weights::{ConvShape, ConvWeights, Prepared};
 
 use super::isa::Dot;

@@ -234,7 +234,7 @@ pub(super) fn operand(dot: Dot, q: u8) -> i32 {
 }
 
 /// Whether `f32(sum) * multiplier` stays within 2^22 for sums up to `largest`, with room for the two roundings.
-pub(super) fn within_magic(largest: f64, multiplier: f32) -> bool {
+pub(in crate::kernels) fn within_magic(largest: f64, multiplier: f32) -> bool {
     largest * (multiplier as f64).abs() < 4_194_304.0 * 0.999
 }
 
