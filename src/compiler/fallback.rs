@@ -112,10 +112,8 @@ pub fn analyse(proto: &ModelProto) -> Result<HashMap<String, Known>> {
         let mut all = HashMap::new();
         for (name, outlet) in outlets {
             let fact = model.outlet_fact(outlet)?;
-            let dims = fact.shape.is_open().then_some(None).unwrap_or_else(|| {
-                let dims = fact.shape.dims().map(|d| d.concretize().and_then(|d| d.to_usize().ok()));
-                Some(dims.collect())
-            });
+            let size = |d: &DimFact| usize::try_from(d.concretize()?.to_i64().ok()?).ok();
+            let dims = (!fact.shape.is_open()).then(|| fact.shape.dims().map(size).collect());
             let data_type = fact.datum_type.concretize().and_then(|t| tensors::data_type(t).ok());
             // Values of shape arithmetic may hold symbols.
             let value = fact.value.concretize().filter(|v| tensors::from_tract(v).is_ok());

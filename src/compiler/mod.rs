@@ -78,8 +78,7 @@ impl CompiledModel {
             .iter()
             .map(|i| i.shape.iter().map(|d| if let Dim::Fixed(n) = d { Some(*n) } else { None }).collect())
             .collect();
-        let mut model =
-            Self { info, proto: Some(proto), pool: Pool::default(), compiled: Vec::new(), next_id: 0 };
+        let mut model = Self { info, proto: Some(proto), pool: Pool::default(), compiled: Vec::new(), next_id: 0 };
         if let Some(shapes) = fixed {
             model.compile(&shapes)?;
             model.proto = None;
@@ -123,6 +122,7 @@ impl CompiledModel {
         set_input_shapes(proto, &self.info, shapes)?;
         let known = fallback::analyse(proto)?;
         limits::check_values(&known)?;
+        check_outputs(proto, &self.info, &known)?;
         let compiled = match lowered(proto, &self.info, &known, shapes, &mut self.pool, &mut self.next_id) {
             Some(compiled) => compiled,
             None => whole(proto, &self.info, shapes, &mut self.next_id)?,
@@ -154,6 +154,20 @@ impl CompiledModel {
         self.compiled.push(compiled);
         result
     }
+}
+
+/// Outputs must be of the types that the model declares.
+fn check_outputs(proto: &ModelProto, info: &ModelInfo, known: &HashMap<String, fallback::Known>) -> Result<()> {
+    let names = proto.graph.iter().flat_map(|g| &g.output).map(|o| &o.name);
+    for (name, output) in names.zip(&info.outputs) {
+        if let Some(found) = known.get(name).and_then(|k| k.data_type)
+            && found != output.data_type
+        {
+            return Err(onnx::invalid(format!("the output \"{}\" has another type than declared", output.name))
+                .expected(output.data_type, found));
+        }
+    }
+    Ok(())
 }
 
 /// The graph as steps, with subgraphs where there are none. `None`: it cannot be split.

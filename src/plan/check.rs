@@ -3,8 +3,8 @@
 
 use super::binary::invalid;
 use super::{
-    ALIGNMENT, Axis, Broadcast, Constant, ConstantId, Conv, Finish, MatMul, ModelInfo, Numbers, Operation, Plan, Pooling, Quanta,
-    Quantization, Rows, Step, Taps, ValueId, Variant, View, Window, ZeroPoint,
+    ALIGNMENT, Axis, Broadcast, Constant, ConstantId, Conv, Finish, FloatConv, MatMul, ModelInfo, Numbers, Operation,
+    Plan, Pooling, Quanta, Quantization, Rows, Step, Taps, ValueId, Variant, View, Window, ZeroPoint,
 };
 use crate::error::{Error, Result};
 use crate::tensor::DataType;
@@ -170,6 +170,7 @@ impl Checker<'_> {
                 outputs.iter().try_for_each(|&id| self.write_any(id))
             }
             Operation::Conv(conv) => self.conv(conv),
+            Operation::FloatConv(conv) => self.float_conv(conv),
             Operation::MatMul(product) => self.quantized_product(product),
             Operation::FloatMatMul(p) => {
                 require(p.kind.alpha.is_finite(), "a factor is not a number")?;
@@ -191,9 +192,18 @@ impl Checker<'_> {
                 self.list(*table, Uint8, &[256])?;
                 let len = self.len(*x)?;
                 self.read_any(*x)?;
-                require(self.fact(*x)?.data_type.size() == 1 && self.fact(*y)?.data_type.size() == 1, "a table is for bytes")?;
+                require(
+                    self.fact(*x)?.data_type.size() == 1 && self.fact(*y)?.data_type.size() == 1,
+                    "a table is for bytes",
+                )?;
                 self.write_any(*y)?;
                 require(self.len(*y)? == len, "input and output differ in size")
+            }
+            Operation::FloatTable { x, y, table } => {
+                self.list(*table, Float32, &[256])?;
+                let len = self.len(*x)?;
+                self.read(*x, Uint8, Some(len))?;
+                self.write(*y, Float32, Some(len))
             }
             Operation::Quantize { x, y, scales, zero_points, axis } => {
                 self.axis(axis)?;
@@ -342,15 +352,31 @@ impl Checker<'_> {
         }
     }
 
+    /// How many weights a convolution has; there must be some.
+    fn weights(&self, window: &Window, channels: usize, groups: usize) -> Result<usize> {
+        let c = window.input[3];
+        require(
+            groups > 0 && c.is_multiple_of(groups) && channels.is_multiple_of(groups),
+            "channels do not fit the groups",
+        )?;
+        sized(product(&[channels, window.kernel[0], window.kernel[1], c / groups]))
+    }
+
+    fn float_conv(&mut self, conv: &FloatConv) -> Result<()> {
+        let FloatConv { x, y, window, channels, groups, weights, bias, .. } = conv;
+        let len = self.weights(window, *channels, *groups)?;
+        require(len > 0, "a convolution without weights")?;
+        self.list(*weights, DataType::Float32, &[len])?;
+        self.optional(*bias, DataType::Float32, &[*channels])?;
+        let (from, to) = self.window(window, *channels)?;
+        self.read(*x, DataType::Float32, from)?;
+        self.write(*y, DataType::Float32, to)
+    }
+
     fn conv(&mut self, conv: &Conv) -> Result<()> {
         let Conv { x, y, row_stride, column, window, channels, groups, .. } = conv;
         let Conv { zero_point, weights, weight_zero_points, bias, finish, .. } = conv;
-        let c = window.input[3];
-        require(
-            *groups > 0 && c.is_multiple_of(*groups) && channels.is_multiple_of(*groups),
-            "channels do not fit the groups",
-        )?;
-        let weights_len = sized(product(&[*channels, window.kernel[0], window.kernel[1], c / groups]))?;
+        let weights_len = self.weights(window, *channels, *groups)?;
         self.list(*weights, DataType::Int8, &[weights_len])?;
         self.optional(*weight_zero_points, DataType::Int8, &[1, *channels])?;
         self.optional(*bias, DataType::Int32, &[*channels])?;

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, type_proto};
 
 use super::Clamp;
-use crate::compiler::onnx::{attribute, initializer_f32, initializer_i32};
+use crate::compiler::onnx::{attribute, initializer_f32, initializer_i32, initializer_i64};
 use crate::tensor::DataType;
 
 /// The graph while groups are being replaced.
@@ -139,6 +139,11 @@ impl Graph {
     /// Constant integers.
     pub fn constant_i32(&self, name: &str) -> Option<Vec<i32>> {
         initializer_i32(self.initializers.get(name)?)
+    }
+
+    /// Constant 64-bit integers.
+    pub fn constant_i64(&self, name: &str) -> Option<Vec<i64>> {
+        initializer_i64(self.initializers.get(name)?)
     }
 
     /// The shape of a constant.

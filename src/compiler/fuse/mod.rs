@@ -11,6 +11,7 @@
 mod clamp;
 mod graph;
 mod linear;
+mod reduce;
 mod sum;
 
 pub use clamp::Clamp;
@@ -31,6 +32,9 @@ pub fn fuse(proto: &mut GraphProto) {
             "MatMul" => linear::matmul(&mut graph, index),
             "Gemm" => linear::gemm(&mut graph, index),
             "Add" | "Mul" => sum::binary(&mut graph, index),
+            "AveragePool" | "GlobalAveragePool" => reduce::pool(&mut graph, index),
+            "ReduceMean" => reduce::reduce_mean(&mut graph, index),
+            "Concat" => reduce::concat(&mut graph, index),
             _ => None,
         };
         if let Some(fused) = fused {

@@ -9,7 +9,7 @@ use crate::compiler::fuse::Clamp;
 use crate::compiler::quantized::conv::Attributes;
 use crate::kernels::Window;
 use crate::kernels::quantize::{Params, quantize};
-use crate::plan::{ConstantId, Conv, Finish, Operation, ZeroPoint};
+use crate::plan::{ConstantId, Conv, Finish, FloatConv, Operation, ZeroPoint};
 use crate::tensor::DataType;
 
 /// Constant weights, signed.
@@ -134,29 +134,22 @@ struct Shared {
     shape: Vec<usize>,
 }
 
-fn shared(l: &mut Lowering, node: &NodeProto, x: usize, w: usize, w_zero_point: usize) -> Option<Shared> {
-    let x = l.input(node, x)?;
-    let x = l.quanta(&x)?;
-    let rank = x.shape.len();
-    if !(3..=4).contains(&rank) {
-        return None;
-    }
-    let x = l.ordered(&x, &channels_last(rank))?;
-    let Weights { data, shape, zero_points } = l.weights(node, w, w_zero_point)?;
-    let attributes = Attributes::of(node).ok()?;
-    let geometry = attributes.geometry(&x.shape, &shape).ok()?;
-    let (channels, depth) = (*shape.first()?, *shape.get(1)?);
-    if zero_points.len() != 1 && zero_points.len() != channels {
-        return None;
-    }
-    // [channels][depth][taps] to [channels][taps][depth]
-    let taps: usize = shape[2..].iter().product();
+/// From `[channels][depth][taps]` to `[channels][taps][depth]`.
+fn depth_last<T: Copy>(data: &[T], shape: &[usize]) -> Vec<T> {
+    let (depth, taps): (usize, usize) = (shape[1], shape[2..].iter().product());
     let mut moved = Vec::with_capacity(data.len());
     for filter in data.chunks_exact((depth * taps).max(1)) {
         for tap in 0..taps {
             moved.extend((0..depth).map(|d| filter[d * taps + tap]));
         }
     }
+    moved
+}
+
+/// The window of a convolution, into how many groups it is split, and the shape of its result.
+fn window(node: &NodeProto, x: &Value, weights: &[usize]) -> Option<(Window, usize, Vec<usize>)> {
+    let attributes = Attributes::of(node).ok()?;
+    let geometry = attributes.geometry(&x.shape, weights).ok()?;
     let two = |list: &[usize], first: usize| if list.len() == 2 { [list[0], list[1]] } else { [first, list[0]] };
     let [h, w] = two(&x.shape[2..], 1);
     let window = Window {
@@ -167,11 +160,56 @@ fn shared(l: &mut Lowering, node: &NodeProto, x: usize, w: usize, w_zero_point: 
         dilations: two(&geometry.dilations, 1),
         pads: two(&geometry.pads_begin, 0),
     };
-    let weights = l.pool.add(&moved);
-    let weight_zero_points = l.zero_point_list(&zero_points);
-    let mut result = vec![x.shape[0], channels];
+    let mut result = vec![x.shape[0], *weights.first()?];
     result.extend(&geometry.output);
-    Some(Shared { x, weights, weight_zero_points, window, groups: attributes.group, channels, shape: result })
+    Some((window, attributes.group, result))
+}
+
+/// An operand with its channels last, of one or two spatial dimensions.
+fn image(l: &mut Lowering, x: &Value) -> Option<Value> {
+    let rank = x.shape.len();
+    if !(3..=4).contains(&rank) {
+        return None;
+    }
+    l.ordered(x, &channels_last(rank))
+}
+
+fn shared(l: &mut Lowering, node: &NodeProto, x: usize, w: usize, w_zero_point: usize) -> Option<Shared> {
+    let x = l.input(node, x)?;
+    let x = l.quanta(&x)?;
+    let x = image(l, &x)?;
+    let Weights { data, shape, zero_points } = l.weights(node, w, w_zero_point)?;
+    let (window, groups, result) = window(node, &x, &shape)?;
+    let channels = *shape.first()?;
+    if zero_points.len() != 1 && zero_points.len() != channels {
+        return None;
+    }
+    let weights = l.pool.add(&depth_last(&data, &shape));
+    let weight_zero_points = l.zero_point_list(&zero_points);
+    Some(Shared { x, weights, weight_zero_points, window, groups, channels, shape: result })
+}
+
+/// In float. Inputs: x, constant weights, constant bias.
+pub fn float_conv(l: &mut Lowering, node: &NodeProto) -> Option<()> {
+    let x = l.input(node, 0).filter(|x| x.data_type == DataType::Float32)?;
+    let x = image(l, &x)?;
+    let weights = l.constant(node.input.get(1)?)?;
+    let (window, groups, result) = window(node, &x, weights.shape())?;
+    let channels = *weights.shape().first()?;
+    let bias = match node.input.get(2).filter(|n| !n.is_empty()) {
+        Some(_) => Some(l.floats(node, 2).filter(|b| b.len() == channels)?),
+        None => None,
+    };
+    let moved = depth_last(weights.as_slice::<f32>()?, weights.shape());
+    if moved.is_empty() {
+        return None;
+    }
+    let weights = l.pool.add(&moved);
+    let bias = bias.map(|b| l.pool.add(&b));
+    let y = l.output(node.output.first()?, DataType::Float32, &result, &channels_last(result.len()), false);
+    let (low, high) = (f32::NEG_INFINITY, f32::INFINITY);
+    l.step(Operation::FloatConv(FloatConv { x: x.id, y: y.id, window, channels, groups, weights, bias, low, high }));
+    Some(())
 }
 
 fn emit(

@@ -1,12 +1,17 @@
 //! Element by element.
 
+use std::rc::Rc;
+
 use tract_onnx::pb::NodeProto;
 
 use super::conv::bounds;
+use super::values::Lazy;
 use super::{Lowering, Value};
 use crate::compiler::fuse::Clamp;
 use crate::compiler::onnx::attribute;
-use crate::kernels::{FloatBinary, FloatUnary, QuantizedBinary};
+use crate::kernels::float_binary::float_binary as float_binary_kernel;
+use crate::kernels::float_unary::float_unary_in_place;
+use crate::kernels::{FloatBinary, FloatUnary, QuantizedBinary, Strided};
 use crate::plan::{Broadcast, Operation};
 use crate::tensor::DataType;
 
@@ -98,6 +103,9 @@ pub fn float_binary(l: &mut Lowering, node: &NodeProto) -> Option<()> {
         "Max" => FloatBinary::Max,
         _ => return None,
     };
+    if let Some(done) = binary_of_quanta(l, node, function) {
+        return done;
+    }
     let output = node.output.first()?;
     let mut y = l.input(node, 0)?;
     if node.input.len() < 2 || y.data_type != DataType::Float32 {
@@ -113,10 +121,45 @@ pub fn float_binary(l: &mut Lowering, node: &NodeProto) -> Option<()> {
 }
 
 fn unary(l: &mut Lowering, node: &NodeProto, function: FloatUnary) -> Option<()> {
-    let x = l.input(node, 0).filter(|x| x.data_type == DataType::Float32)?;
+    let x = l.lazy_input(node, 0).filter(|x| x.data_type == DataType::Float32)?;
+    if let Some(lazy) = &x.lazy {
+        let mut table = lazy.table;
+        float_unary_in_place(function, &mut table);
+        return of_quanta(l, node, x, table);
+    }
     let y = l.output(node.output.first()?, DataType::Float32, &x.shape, &x.order, false);
     l.step(Operation::FloatUnary { function, x: x.id, y: y.id });
     Some(())
+}
+
+/// Floats that are a function of the same quanta as those of `x`.
+fn of_quanta(l: &mut Lowering, node: &NodeProto, x: Value, table: [f32; 256]) -> Option<()> {
+    let lazy = Some(Rc::new(Lazy { table, linear: None }));
+    l.alias(node.output.first()?, Value { lazy, ..x });
+    Some(())
+}
+
+/// What a binary operator makes of quanta, where the other operand is one constant number or a function of the same
+/// quanta.
+fn binary_of_quanta(l: &mut Lowering, node: &NodeProto, function: FloatBinary) -> Option<Option<()>> {
+    let [_, _] = node.input[..] else { return None };
+    let (a, b) = (l.lazy_input(node, 0)?, l.lazy_input(node, 1)?);
+    let rank = a.shape.len().max(b.shape.len());
+    let number = |l: &Lowering, position: usize, value: &Value| -> Option<[f32; 256]> {
+        let single = value.len() == 1 && value.shape.len() <= rank && l.is_constant(&node.input[position]);
+        let number = if single { l.floats(node, position)? } else { return None };
+        Some([*number.first()?; 256])
+    };
+    let (x, left, right) = match (&a.lazy, &b.lazy) {
+        (Some(p), Some(q)) if a.id == b.id && a.order == b.order && a.shape == b.shape => (&a, p.table, q.table),
+        (Some(p), None) if a.shape.len() == rank => (&a, p.table, number(l, 1, &b)?),
+        (None, Some(q)) if b.shape.len() == rank => (&b, number(l, 0, &a)?, q.table),
+        _ => return None,
+    };
+    let mut table = [0f32; 256];
+    let of = |data| Strided { data, strides: &[1] };
+    float_binary_kernel(function, &[256], of(&left), of(&right), &mut table);
+    Some(of_quanta(l, node, x.clone(), table))
 }
 
 /// Of one float.

@@ -24,7 +24,14 @@ struct Constant {
 }
 
 /// The left operand, and a constant 2-D right operand, of a node.
-fn constant(l: &mut Lowering, node: &NodeProto, a: usize, b: usize, zero_point: usize, transpose_b: bool) -> Option<Constant> {
+fn constant(
+    l: &mut Lowering,
+    node: &NodeProto,
+    a: usize,
+    b: usize,
+    zero_point: usize,
+    transpose_b: bool,
+) -> Option<Constant> {
     let a = l.input(node, a)?;
     let a = l.quanta(&a)?;
     let a = l.plain(&a)?;

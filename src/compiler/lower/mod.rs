@@ -4,8 +4,10 @@
 //! what has none in between as subgraphs for the compiler to execute. A function of [`operator`] lowers a node or
 //! answers `None`: the node has no step.
 
+mod clamps;
 mod constants;
 mod conv;
+mod dynamic;
 mod elementwise;
 mod matmul;
 mod movement;
@@ -17,6 +19,7 @@ mod resize;
 mod values;
 
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 
@@ -59,6 +62,8 @@ pub struct Lowering<'a> {
     /// Values in another order of dimensions, or shifted: made once.
     converted: HashMap<(ValueId, Vec<usize>, bool), ValueId>,
     constant_values: HashMap<String, Value>,
+    /// Floats that were computed from quanta after all.
+    computed_floats: Vec<((ValueId, Rc<values::Lazy>), ValueId)>,
     /// Scale and zero point that a DynamicQuantizeLinear finds, by the names of both outputs.
     parameters: HashMap<String, ValueId>,
     /// Version of the standard's operators.
@@ -74,6 +79,7 @@ fn operator(op_type: &str) -> Option<Lower> {
     Some(match op_type {
         "tractlet.QLinearConv" | "QLinearConv" => conv::q_linear_conv,
         "ConvInteger" => conv::conv_integer,
+        "Conv" => conv::float_conv,
         "tractlet.ConvIntegerToFloat" | "tractlet.DynamicConv" => conv::conv_to_float,
         "QLinearMatMul" | "tractlet.QLinearMatMul" => matmul::q_linear_matmul,
         "com.microsoft.QGemm" => matmul::q_gemm,
@@ -95,8 +101,8 @@ fn operator(op_type: &str) -> Option<Lower> {
         "com.microsoft.QLinearReduceMean" => pool::q_linear_reduce_mean,
         "com.microsoft.QLinearSoftmax" => normalise::q_linear_softmax,
         "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Min" | "Max" => elementwise::float_binary,
-        "Abs" | "Ceil" | "Clip" | "Elu" | "Erf" | "Exp" | "Floor" | "Gelu" | "HardSigmoid" | "HardSwish" | "LeakyRelu"
-        | "Log" | "Neg" | "Reciprocal" | "Relu" | "Round" | "Sigmoid" | "Softplus" | "Sqrt" | "Tanh" => {
+        "Abs" | "Ceil" | "Clip" | "Elu" | "Erf" | "Exp" | "Floor" | "Gelu" | "HardSigmoid" | "HardSwish"
+        | "LeakyRelu" | "Log" | "Neg" | "Reciprocal" | "Relu" | "Round" | "Sigmoid" | "Softplus" | "Sqrt" | "Tanh" => {
             elementwise::float_unary
         }
         "com.microsoft.Gelu" | "FastGelu" | "QuickGelu" => elementwise::contrib_gelu,
@@ -135,7 +141,8 @@ pub fn lower(
     let graph = model.graph.as_ref()?;
     let constants = partition::constant_nodes(graph, known);
     let computed = partition::compute(model, known, &constants)?;
-    let opset = model.opset_import.iter().find(|o| o.domain.is_empty() || o.domain == "ai.onnx").map_or(0, |o| o.version);
+    let opset =
+        model.opset_import.iter().find(|o| o.domain.is_empty() || o.domain == "ai.onnx").map_or(0, |o| o.version);
     let order = partition::order(graph, known, &computed, &constants, input_shapes, opset)?;
     let mut walk = Lowering::new(graph, known, &computed, pool, opset);
     walk.inputs(input_shapes)?;
@@ -174,6 +181,7 @@ impl<'a> Lowering<'a> {
             values: HashMap::new(),
             converted: HashMap::new(),
             constant_values: HashMap::new(),
+            computed_floats: Vec::new(),
             parameters: HashMap::new(),
             opset,
             node: String::new(),
@@ -208,6 +216,7 @@ impl<'a> Lowering<'a> {
             self.steps.truncate(steps);
             self.converted.retain(|_, &mut id| (id as usize) < facts);
             self.constant_values.retain(|_, value| (value.id as usize) < facts);
+            self.computed_floats.retain(|&(_, id)| (id as usize) < facts);
             for output in &node.output {
                 self.values.remove(output);
             }
@@ -253,6 +262,8 @@ impl<'a> Lowering<'a> {
             output_shapes,
             steps: self.steps,
         };
+        dynamic::fuse(&mut variant, self.pool);
+        clamps::fuse(&mut variant);
         drop_dead(&mut variant);
         join(&mut variant);
         Some(variant)

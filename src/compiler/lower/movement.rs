@@ -12,10 +12,12 @@ use crate::tensor::DataType;
 
 /// No step: the dimensions are called differently.
 pub fn transpose(l: &mut Lowering, node: &NodeProto) -> Option<()> {
-    let x = l.input(node, 0)?;
+    let x = l.lazy_input(node, 0)?;
     let rank = x.shape.len();
     let perm: Vec<usize> = match attribute(node, "perm").filter(|a| !a.ints.is_empty()) {
-        Some(perm) => perm.ints.iter().map(|&d| usize::try_from(d).ok().filter(|&d| d < rank)).collect::<Option<_>>()?,
+        Some(perm) => {
+            perm.ints.iter().map(|&d| usize::try_from(d).ok().filter(|&d| d < rank)).collect::<Option<_>>()?
+        }
         None => (0..rank).rev().collect(),
     };
     let mut place = vec![None; rank];
@@ -33,10 +35,10 @@ pub fn transpose(l: &mut Lowering, node: &NodeProto) -> Option<()> {
 
 /// No step, or one that brings the elements into ONNX's order: Reshape, Flatten, Squeeze, Unsqueeze.
 pub fn reshape(l: &mut Lowering, node: &NodeProto) -> Option<()> {
-    let x = l.input(node, 0)?;
+    let x = l.lazy_input(node, 0)?;
     let output = node.output.first()?;
     let shape = l.shape(output)?;
-    if shape.iter().product::<usize>() != x.len() {
+    if shape.iter().product::<usize>() != x.len() || !has_plain_axes(l, node, shape.len().max(x.shape.len())) {
         return None;
     }
     let long = |shape: &[usize]| shape.iter().copied().filter(|&d| d != 1).collect::<Vec<_>>();
@@ -57,12 +59,24 @@ pub fn reshape(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     Some(())
 }
 
+/// Whether the axes of Squeeze and Unsqueeze, if there are any, are different ones.
+fn has_plain_axes(l: &Lowering, node: &NodeProto, rank: usize) -> bool {
+    if !["Squeeze", "Unsqueeze"].contains(&node.op_type.as_str()) {
+        return true;
+    }
+    let listed = attribute(node, "axes").map(|a| a.ints.clone()).or_else(|| l.integers(node, 1));
+    let Some(listed) = listed else { return node.op_type == "Squeeze" && node.input.len() < 2 };
+    let mut axes: Vec<Option<usize>> = listed.iter().map(|&a| resolve_axis(a, rank)).collect();
+    axes.sort_unstable();
+    axes.windows(2).all(|pair| pair[0] != pair[1]) && axes.iter().all(Option::is_some)
+}
+
 /// No step. A second output, of Dropout, has none either.
 pub fn identity(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     if node.output.get(1).is_some_and(|o| !o.is_empty()) {
         return None;
     }
-    let x = l.input(node, 0)?;
+    let x = l.lazy_input(node, 0)?;
     l.alias(node.output.first()?, x);
     Some(())
 }
@@ -97,14 +111,17 @@ fn join(
     let mut shape = first.shape.clone();
     shape[axis] = 0;
     for (part, _) in parts {
-        let fits = part.shape.len() == shape.len()
-            && (0..shape.len()).all(|d| d == axis || part.shape[d] == first.shape[d]);
+        let fits =
+            part.shape.len() == shape.len() && (0..shape.len()).all(|d| d == axis || part.shape[d] == first.shape[d]);
         if !fits {
             return None;
         }
         shape[axis] += part.shape[axis];
     }
-    let y = l.output(output, result, &shape, &order, result == DataType::Int8);
+    let y = match first.lazy {
+        Some(_) => l.like(output, first, &shape, &order),
+        None => l.output(output, result, &shape, &order, result == DataType::Int8),
+    };
     let to = y.strides();
     let mut at = 0;
     for (part, table) in parts {
@@ -121,6 +138,19 @@ fn join(
 pub fn concat(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     let result = l.data_type(node.output.first()?)?;
     let mut parts = Vec::new();
+    // Quanta that all mean the same floats stay quanta.
+    let first = l.lazy_input(node, 0)?;
+    let mut alike = first.lazy.is_some();
+    for position in 0..node.input.len() {
+        let part = l.lazy_input(node, position)?;
+        alike &= part.lazy == first.lazy;
+        parts.push((part, None));
+    }
+    if alike {
+        let axis = resolve_axis(attribute(node, "axis")?.i, first.shape.len())?;
+        return join(l, node.output.first()?, &parts, axis, result);
+    }
+    parts.clear();
     for position in 0..node.input.len() {
         let part = l.input(node, position).filter(|p| p.data_type == result)?;
         let part = if part.data_type == DataType::Int8 { l.quanta(&part)? } else { part };
@@ -151,7 +181,7 @@ pub fn q_linear_concat(l: &mut Lowering, node: &NodeProto) -> Option<()> {
 fn part(l: &mut Lowering, x: &Value, output: &str, shape: &[usize], start: &[usize], step: &[usize]) {
     let strides = x.strides();
     let offset = start.iter().zip(&strides).map(|(a, b)| a * b).sum();
-    let y = l.output(output, x.data_type, shape, &x.order, x.shifted);
+    let y = l.like(output, x, shape, &x.order);
     let dims = y.physical();
     let from = x.order.iter().map(|&d| strides[d] * step[d]).collect();
     copy(l, x.id, y.id, &dims, (offset, from), (0, dense(&dims)), None);
@@ -159,7 +189,7 @@ fn part(l: &mut Lowering, x: &Value, output: &str, shape: &[usize], start: &[usi
 
 /// With constant bounds and positive steps.
 pub fn slice(l: &mut Lowering, node: &NodeProto) -> Option<()> {
-    let x = l.input(node, 0)?;
+    let x = l.lazy_input(node, 0)?;
     let list = |position: usize, name: &str| match attribute(node, name) {
         Some(a) => Some(a.ints.clone()),
         None => l.integers(node, position),
@@ -195,7 +225,7 @@ pub fn slice(l: &mut Lowering, node: &NodeProto) -> Option<()> {
 
 /// Into the shapes that inference found.
 pub fn split(l: &mut Lowering, node: &NodeProto) -> Option<()> {
-    let x = l.input(node, 0)?;
+    let x = l.lazy_input(node, 0)?;
     let axis = resolve_axis(attribute(node, "axis").map_or(0, |a| a.i), x.shape.len())?;
     let (mut first, step) = (vec![0; x.shape.len()], vec![1; x.shape.len()]);
     for output in &node.output {
@@ -211,7 +241,7 @@ pub fn split(l: &mut Lowering, node: &NodeProto) -> Option<()> {
 
 /// Repeats dimensions of size 1.
 pub fn expand(l: &mut Lowering, node: &NodeProto) -> Option<()> {
-    let x = l.input(node, 0)?;
+    let x = l.lazy_input(node, 0)?;
     let output = node.output.first()?;
     let shape = l.shape(output)?;
     if x.shape.len() > shape.len() {
@@ -219,14 +249,14 @@ pub fn expand(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     }
     let order: Vec<usize> = (0..shape.len()).collect();
     let from = super::elementwise::strides_in(&x, &shape, &order);
-    let y = l.output(output, x.data_type, &shape, &order, x.shifted);
+    let y = l.like(output, &x, &shape, &order);
     copy(l, x.id, y.id, &shape, (0, from), (0, dense(&shape)), None);
     Some(())
 }
 
 /// With a constant.
 pub fn pad(l: &mut Lowering, node: &NodeProto) -> Option<()> {
-    let x = l.input(node, 0)?;
+    let mut x = l.lazy_input(node, 0)?;
     if attribute(node, "mode").is_some_and(|a| a.s != b"constant") {
         return None;
     }
@@ -258,7 +288,21 @@ pub fn pad(l: &mut Lowering, node: &NodeProto) -> Option<()> {
             None => vec![0; size],
         },
     };
-    let value = if x.shifted { vec![value[0] ^ 0x80] } else { value };
+    let value = match &x.lazy {
+        Some(lazy) => {
+            // A quantum that means the same, if there is one.
+            let wanted = f32::from_le_bytes(value[..].try_into().ok()?);
+            match lazy.table.iter().position(|&v| v == wanted) {
+                Some(quantum) => vec![quantum as u8],
+                None => {
+                    x = l.input(node, 0)?;
+                    value
+                }
+            }
+        }
+        None if x.shifted => vec![value[0] ^ 0x80],
+        None => value,
+    };
     let output = node.output.first()?;
     let shape = l.shape(output)?;
     let mut before = vec![0; rank];
@@ -268,7 +312,7 @@ pub fn pad(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     if shape.len() != rank || (0..rank).any(|d| before[d].saturating_add(x.shape[d]) > shape[d]) {
         return None;
     }
-    let y = l.output(output, x.data_type, &shape, &x.order, x.shifted);
+    let y = l.like(output, &x, &shape, &x.order);
     l.step(Operation::Fill { y: y.id, value });
     let to = y.strides();
     let offset = before.iter().zip(&to).map(|(a, b)| a * b).sum();
@@ -280,7 +324,7 @@ pub fn pad(l: &mut Lowering, node: &NodeProto) -> Option<()> {
 
 /// Along an axis, by constant or computed indices.
 pub fn gather(l: &mut Lowering, node: &NodeProto) -> Option<()> {
-    let x = l.input(node, 0)?;
+    let x = l.lazy_input(node, 0)?;
     let x = l.plain(&x)?;
     let indices = l.input(node, 1)?;
     let indices = l.plain(&indices)?;
@@ -291,7 +335,7 @@ pub fn gather(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     let output = node.output.first()?;
     let shape = [&x.shape[..axis], &indices.shape, &x.shape[axis + 1..]].concat();
     let order: Vec<usize> = (0..shape.len()).collect();
-    let y = l.output(output, x.data_type, &shape, &order, x.shifted);
+    let y = l.like(output, &x, &shape, &order);
     let rows = Rows {
         outer: x.shape[..axis].iter().product(),
         count: x.shape[axis],
@@ -303,7 +347,7 @@ pub fn gather(l: &mut Lowering, node: &NodeProto) -> Option<()> {
 
 /// DepthToSpace and SpaceToDepth: a transposition of six dimensions.
 pub fn depth_and_space(l: &mut Lowering, node: &NodeProto) -> Option<()> {
-    let x = l.input(node, 0)?;
+    let x = l.lazy_input(node, 0)?;
     let [n, c, h, w] = x.shape[..] else { return None };
     let block = usize::try_from(attribute(node, "blocksize")?.i).ok().filter(|&b| b > 0)?;
     let s = x.strides();
@@ -311,7 +355,7 @@ pub fn depth_and_space(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     let column_first = attribute(node, "mode").is_some_and(|a| a.s == b"CRD");
     let output = node.output.first()?;
     let shape = l.shape(output)?;
-    let y = l.output(output, x.data_type, &shape, &x.order, x.shifted);
+    let y = l.like(output, &x, &shape, &x.order);
     let t = y.strides();
     // [n][depth][block row][block column][row][column] on both sides.
     let (dims, from, to) = if to_space {

@@ -10,14 +10,10 @@ use crate::plan::{Broadcast, Operation};
 use crate::tensor::DataType;
 
 /// Blocks along one dimension, as the value lies in memory.
-pub fn rows(value: &Value, dimension: usize) -> Rows {
+fn rows(value: &Value, dimension: usize) -> Rows {
     let physical = value.physical();
     let at = value.position(dimension);
-    Rows {
-        outer: physical[..at].iter().product(),
-        count: physical[at],
-        inner: physical[at + 1..].iter().product(),
-    }
+    Rows { outer: physical[..at].iter().product(), count: physical[at], inner: physical[at + 1..].iter().product() }
 }
 
 fn along(l: &mut Lowering, node: &NodeProto, x: &Value, default: i64, numbers: Numbers, coerced: bool) -> Option<()> {
@@ -26,11 +22,7 @@ fn along(l: &mut Lowering, node: &NodeProto, x: &Value, default: i64, numbers: N
     let rank = x.shape.len();
     let (x, rows) = if coerced && axis + 1 != rank {
         let x = l.plain(x)?;
-        let rows = Rows {
-            outer: x.shape[..axis].iter().product(),
-            count: x.shape[axis..].iter().product(),
-            inner: 1,
-        };
+        let rows = Rows { outer: x.shape[..axis].iter().product(), count: x.shape[axis..].iter().product(), inner: 1 };
         (x, rows)
     } else {
         (x.clone(), rows(x, axis))

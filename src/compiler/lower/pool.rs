@@ -2,7 +2,6 @@
 
 use tract_onnx::pb::NodeProto;
 
-use super::normalise::rows;
 use super::values::channels_last;
 use super::{Lowering, Value};
 use crate::compiler::onnx::{attribute, resolve_axis};
@@ -43,13 +42,8 @@ fn window(node: &NodeProto, x: &Value, output: &[usize]) -> Option<Window> {
     for d in 0..spatial {
         let to = d + 2 - spatial;
         let covered = ((kernel[d] - 1) * dilations[d] + 1) as usize;
-        let (begin, _) = auto_pad.pads(
-            pads[d] as usize,
-            pads[spatial + d] as usize,
-            x.shape[2 + d],
-            strides[d] as usize,
-            covered,
-        );
+        let (begin, _) =
+            auto_pad.pads(pads[d] as usize, pads[spatial + d] as usize, x.shape[2 + d], strides[d] as usize, covered);
         window.input[1 + to] = x.shape[2 + d];
         window.output[to] = output[2 + d];
         window.kernel[to] = kernel[d] as usize;
@@ -57,7 +51,9 @@ fn window(node: &NodeProto, x: &Value, output: &[usize]) -> Option<Window> {
         window.dilations[to] = dilations[d] as usize;
         window.pads[to] = begin;
         // Every window has something in it.
-        if begin >= covered || (output[2 + d].checked_sub(1)?).checked_mul(strides[d] as usize)? >= x.shape[2 + d] + begin {
+        if begin >= covered
+            || (output[2 + d].checked_sub(1)?).checked_mul(strides[d] as usize)? >= x.shape[2 + d] + begin
+        {
             return None;
         }
     }
@@ -70,7 +66,7 @@ fn pool(l: &mut Lowering, node: &NodeProto, x: &Value, pooling: Pooling) -> Opti
     let order = channels_last(x.shape.len());
     let x = l.ordered(x, &order)?;
     let window = window(node, &x, &shape)?;
-    let y = l.output(output, x.data_type, &shape, &order, x.shifted);
+    let y = l.like(output, &x, &shape, &order);
     l.step(Operation::Pool { x: x.id, y: y.id, window, pooling });
     Some(())
 }
@@ -80,7 +76,11 @@ pub fn max_pool(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     if node.output.get(1).is_some_and(|o| !o.is_empty()) {
         return None;
     }
-    let x = l.input(node, 0)?;
+    let mut x = l.lazy_input(node, 0)?;
+    // The largest quantum means the largest float where larger ones mean larger ones.
+    if x.lazy.as_ref().is_some_and(|lazy| lazy.table.windows(2).any(|pair| pair[0].is_nan() || pair[0] > pair[1])) {
+        x = l.input(node, 0)?;
+    }
     let x = if x.is_quanta() { l.quanta(&x)? } else { x };
     if !x.is_quanta() && x.data_type != DataType::Float32 {
         return None;
@@ -131,8 +131,7 @@ fn mean(l: &mut Lowering, node: &NodeProto, x: &Value, axes: &[usize], numbers: 
     let shape = l.shape(output)?;
     let reduced = |d: usize| axes.contains(&d);
     let side_by_side = |value: &Value| {
-        let long: Vec<bool> =
-            value.order.iter().filter(|&&d| value.shape[d] != 1).map(|&d| reduced(d)).collect();
+        let long: Vec<bool> = value.order.iter().filter(|&&d| value.shape[d] != 1).map(|&d| reduced(d)).collect();
         long.windows(2).filter(|pair| pair[0] != pair[1]).count() <= 2
             && !(long.first() == Some(&true) && long.last() == Some(&true) && long.contains(&false))
     };
@@ -160,7 +159,7 @@ fn mean(l: &mut Lowering, node: &NodeProto, x: &Value, axes: &[usize], numbers: 
     if order.len() != shape.len() || shape.iter().product::<usize>() != rows.outer * rows.inner {
         return None;
     }
-    let y = l.output(output, x.data_type, &shape, &order, x.shifted);
+    let y = l.like(output, &x, &shape, &order);
     l.step(Operation::Mean { x: x.id, y: y.id, rows, numbers });
     Some(())
 }

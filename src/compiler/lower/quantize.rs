@@ -1,12 +1,15 @@
 //! Between numbers and quanta, and tables.
 
+use std::rc::Rc;
+
 use tract_onnx::pb::NodeProto;
 
 use super::constants::shifted;
+use super::values::Lazy;
 use super::{Lowering, Value};
 use crate::compiler::onnx::{attribute, resolve_axis};
-use crate::kernels::Axis;
-use crate::kernels::quantize::{Params, lookup_table};
+use crate::kernels::quantize::{Params, lookup_table, quantize as quantize_kernel};
+use crate::kernels::{Axis, Quantization};
 use crate::plan::Operation;
 use crate::tensor::DataType;
 
@@ -39,10 +42,23 @@ fn parameters(l: &Lowering, node: &NodeProto, data_type: DataType) -> Option<(Ve
 
 /// Float to 8 bits.
 pub fn quantize(l: &mut Lowering, node: &NodeProto) -> Option<()> {
-    let x = l.input(node, 0).filter(|x| x.data_type == DataType::Float32)?;
     let output = node.output.first()?;
     let to = l.data_type(output)?;
     let (scales, zero_points) = parameters(l, node, to)?;
+    if let (Some(x), [scale], [zero_point]) = (l.lazy_input(node, 0), &scales[..], &zero_points[..])
+        && let Some(lazy) = x.lazy.clone()
+    {
+        let quantization = Params { scale: *scale, zero_point: (*zero_point).into() };
+        let table: [u8; 256] = std::array::from_fn(|q| quantize_kernel(lazy.table[q], quantization));
+        let x = Value { lazy: None, data_type: to, shifted: to == DataType::Int8, ..x };
+        if table.iter().enumerate().all(|(q, &y)| q == y as usize) {
+            l.alias(output, x);
+        } else {
+            l.look_up(&x, output, to, &table);
+        }
+        return Some(());
+    }
+    let x = l.input(node, 0).filter(|x| x.data_type == DataType::Float32)?;
     let axis = axis(node, &x, scales.len())?;
     let y = l.output(output, to, &x.shape, &x.order, to == DataType::Int8);
     let (scales, zero_points) = (l.pool.add(&scales), l.pool.add(&zero_points));
@@ -70,6 +86,11 @@ pub fn dequantize(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     }
     let x = l.quanta(&x)?;
     let (scales, zero_points) = parameters(l, node, x.data_type)?;
+    if let ([scale], [zero_point]) = (&scales[..], &zero_points[..]) {
+        let lazy = Lazy::dequantized(Quantization { scale: *scale, zero_point: *zero_point });
+        l.alias(output, Value { data_type: DataType::Float32, shifted: false, lazy: Some(Rc::new(lazy)), ..x });
+        return Some(());
+    }
     let axis = axis(node, &x, scales.len())?;
     let y = l.output(output, DataType::Float32, &x.shape, &x.order, false);
     let (scales, zero_points) = (l.pool.add(&scales), l.pool.add(&zero_points));
@@ -127,12 +148,8 @@ impl Lowering<'_> {
 }
 
 /// Dequantize, apply, quantize, for every quantum.
-pub fn requantized(
-    from: crate::kernels::Quantization,
-    to: crate::kernels::Quantization,
-    f: impl Fn(f32) -> f32,
-) -> [u8; 256] {
-    let params = |q: crate::kernels::Quantization| Params { scale: q.scale, zero_point: q.zero_point.into() };
+pub fn requantized(from: Quantization, to: Quantization, f: impl Fn(f32) -> f32) -> [u8; 256] {
+    let params = |q: Quantization| Params { scale: q.scale, zero_point: q.zero_point.into() };
     lookup_table::<u8, u8>(params(from), params(to), f)
 }
 
@@ -143,10 +160,8 @@ pub fn table(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     let table = l.constant(node.input.get(1)?)?;
     let entries: &[u8; 256] = table.bytes().try_into().ok()?;
     let to = table.data_type();
-    let (flip_in, flip_out) = (
-        if x.data_type == DataType::Int8 { 0x80 } else { 0 },
-        if to == DataType::Int8 { 0x80 } else { 0u8 },
-    );
+    let (flip_in, flip_out) =
+        (if x.data_type == DataType::Int8 { 0x80 } else { 0 }, if to == DataType::Int8 { 0x80 } else { 0u8 });
     let shifted: [u8; 256] = std::array::from_fn(|q| entries[q ^ flip_in] ^ flip_out);
     l.look_up(&x, node.output.first()?, to, &shifted);
     Some(())

@@ -16,7 +16,8 @@ fn text<'a>(node: &'a NodeProto, name: &str, default: &'a str) -> &'a str {
 /// Nearest and linear, of the two spatial dimensions.
 pub fn resize(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     let old = node.op_type == "tractlet.Resize10";
-    let x = l.input(node, 0)?;
+    let nearest_only = text(node, "mode", "nearest") == "nearest";
+    let x = if nearest_only { l.lazy_input(node, 0)? } else { l.input(node, 0)? };
     let output = node.output.first()?;
     let shape = l.shape(output)?;
     let x = if x.is_quanta() { l.quanta(&x)? } else { x };
@@ -24,7 +25,10 @@ pub fn resize(l: &mut Lowering, node: &NodeProto) -> Option<()> {
         return None;
     }
     let unusual = ["antialias", "exclude_outside", "axes", "keep_aspect_ratio_policy"];
-    if unusual.iter().any(|name| attribute(node, name).is_some_and(|a| a.i != 0 || !a.ints.is_empty() || !a.s.is_empty())) {
+    if unusual
+        .iter()
+        .any(|name| attribute(node, name).is_some_and(|a| a.i != 0 || !a.ints.is_empty() || !a.s.is_empty()))
+    {
         return None;
     }
     let linear = match text(node, "mode", "nearest") {
@@ -32,7 +36,7 @@ pub fn resize(l: &mut Lowering, node: &NodeProto) -> Option<()> {
         "linear" | "bilinear" => true,
         _ => return None,
     };
-    if linear && x.data_type != DataType::Float32 || !linear && !x.is_quanta() && x.data_type != DataType::Float32 {
+    if x.data_type != DataType::Float32 && (linear || !x.is_quanta()) {
         return None;
     }
     let mode = if old { "asymmetric" } else { text(node, "coordinate_transformation_mode", "half_pixel") };
@@ -85,7 +89,7 @@ pub fn resize(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     }
     let order = channels_last(4);
     let x = l.ordered(&x, &order)?;
-    let y = l.output(output, x.data_type, &shape, &order, x.shifted);
+    let y = l.like(output, &x, &shape, &order);
     let horizontal = taps.pop()?;
     let vertical = taps.pop()?;
     l.step(Operation::Resize {

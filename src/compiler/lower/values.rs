@@ -1,6 +1,10 @@
 //! Values while lowering: where they are, in which order their dimensions lie in memory, and conversions.
 
+use std::rc::Rc;
+
 use super::Lowering;
+use crate::kernels::quantize::{Params, dequantize};
+use crate::kernels::{Axis, Quantization};
 use crate::plan::{Operation, ValueId, View};
 use crate::tensor::DataType;
 
@@ -17,6 +21,27 @@ pub struct Value {
     pub order: Vec<usize>,
     /// An `Int8` that is kept as `Uint8`, 128 larger.
     pub shifted: bool,
+    /// A `Float32` that is kept as `Uint8` quanta.
+    pub lazy: Option<Rc<Lazy>>,
+}
+
+/// Floats that are not computed yet: a function of quanta. What only moves elements moves the quanta, functions of one
+/// operand change the table, and QuantizeLinear makes it a look-up; so they never come to be unless a float step reads
+/// them.
+#[derive(Debug, PartialEq)]
+pub struct Lazy {
+    /// The float for each quantum.
+    pub table: [f32; 256],
+    /// Set if the table is that of DequantizeLinear.
+    pub linear: Option<Quantization>,
+}
+
+impl Lazy {
+    /// What DequantizeLinear gives.
+    pub fn dequantized(q: Quantization) -> Self {
+        let from = Params { scale: q.scale, zero_point: q.zero_point.into() };
+        Self { table: std::array::from_fn(|i| dequantize(i as i32, from)), linear: Some(q) }
+    }
 }
 
 /// Channels last, for a shape of that rank.
@@ -32,7 +57,7 @@ pub fn channels_last(rank: usize) -> Vec<usize> {
 impl Value {
     /// A value in ONNX's order.
     pub fn plain(id: ValueId, data_type: DataType, shape: &[usize]) -> Self {
-        Self { id, data_type, shape: shape.to_vec(), order: (0..shape.len()).collect(), shifted: false }
+        Self { id, data_type, shape: shape.to_vec(), order: (0..shape.len()).collect(), shifted: false, lazy: None }
     }
 
     /// Number of elements.
@@ -74,7 +99,7 @@ impl Value {
 
     /// The memory type.
     pub fn memory_type(&self) -> DataType {
-        if self.shifted { DataType::Uint8 } else { self.data_type }
+        if self.shifted || self.lazy.is_some() { DataType::Uint8 } else { self.data_type }
     }
 }
 
@@ -85,8 +110,44 @@ impl Lowering<'_> {
         self.value(name)
     }
 
-    /// A value by name.
+    /// An input of a node, maybe as quanta that stand for floats.
+    pub fn lazy_input(&mut self, node: &tract_onnx::pb::NodeProto, position: usize) -> Option<Value> {
+        let name = node.input.get(position).filter(|n| !n.is_empty())?;
+        self.lazy_value(name)
+    }
+
+    /// A value by name; floats as such.
     pub fn value(&mut self, name: &str) -> Option<Value> {
+        let value = self.lazy_value(name)?;
+        self.computed_value(value)
+    }
+
+    /// The value with its floats computed.
+    fn computed_value(&mut self, value: Value) -> Option<Value> {
+        let Some(lazy) = value.lazy.clone() else { return Some(value) };
+        let mut result = Value { lazy: None, shifted: false, ..value.clone() };
+        if let Some((_, id)) = self.computed_floats.iter().find(|((id, table), _)| *id == value.id && *table == lazy) {
+            result.id = *id;
+            return Some(result);
+        }
+        result.id = self.fact(DataType::Float32, &value.physical());
+        let operation = match lazy.linear {
+            Some(q) => Operation::Dequantize {
+                x: value.id,
+                y: result.id,
+                scales: self.pool.add(&[q.scale]),
+                zero_points: Some(self.pool.add(&[q.zero_point])),
+                axis: Axis { count: 1, inner: value.len().max(1) },
+            },
+            None => Operation::FloatTable { x: value.id, y: result.id, table: self.pool.add(&lazy.table) },
+        };
+        self.extra_step("DequantizeLinear", operation);
+        self.computed_floats.push(((value.id, lazy), result.id));
+        Some(result)
+    }
+
+    /// A value by name, maybe as quanta that stand for floats.
+    pub fn lazy_value(&mut self, name: &str) -> Option<Value> {
         if let Some(value) = self.values.get(name) {
             // Values without a size are for subgraphs alone.
             let sized = self.facts.get(value.id as usize)?.bytes().is_some();
@@ -96,11 +157,27 @@ impl Lowering<'_> {
     }
 
     /// Makes a value for an output of a node.
-    pub fn output(&mut self, name: &str, data_type: DataType, shape: &[usize], order: &[usize], shifted: bool) -> Value {
+    pub fn output(
+        &mut self,
+        name: &str,
+        data_type: DataType,
+        shape: &[usize],
+        order: &[usize],
+        shifted: bool,
+    ) -> Value {
         let memory = if shifted { DataType::Uint8 } else { data_type };
         let physical: Vec<usize> = order.iter().map(|&d| shape[d]).collect();
         let id = self.fact(memory, &physical);
-        let value = Value { id, data_type, shape: shape.to_vec(), order: order.to_vec(), shifted };
+        let value = Value { id, data_type, shape: shape.to_vec(), order: order.to_vec(), shifted, lazy: None };
+        self.values.insert(name.to_owned(), value.clone());
+        value
+    }
+
+    /// Makes a value for an output of a node, with elements like those of another value.
+    pub fn like(&mut self, name: &str, other: &Value, shape: &[usize], order: &[usize]) -> Value {
+        let physical: Vec<usize> = order.iter().map(|&d| shape[d]).collect();
+        let id = self.fact(other.memory_type(), &physical);
+        let value = Value { id, shape: shape.to_vec(), order: order.to_vec(), ..other.clone() };
         self.values.insert(name.to_owned(), value.clone());
         value
     }

@@ -3,7 +3,7 @@
 //! A convolution is a product of two matrices: a row for each output position, with the elements of its window, and a
 //! column for each output channel. [`ConvWeights`] is the right one, packed when a plan is loaded; rows are gathered a
 //! block at a time. A plain product with a constant matrix is a 1 x 1 convolution. Depthwise convolutions are computed
-//! elsewhere.
+//! by `depthwise`.
 
 use std::ops::Range;
 
@@ -26,11 +26,13 @@ mod simd;
 mod simd_bytes;
 mod weights;
 
-pub(super) use finish::Kind;
 pub use finish::{Finish, Out};
 pub use matmul::{MatMul, MatMulShape};
-pub(super) use weights::within_magic;
 pub use weights::{ConvShape, ConvWeights, Prepared};
+// The depthwise convolutions finish their sums alike.
+pub(super) use driver::{SIGN, carve};
+pub(super) use finish::Kind;
+pub(super) use weights::{operand, product, within_magic};
 
 use super::isa::Dot;
 use driver::{Destination, multiply};
@@ -86,7 +88,7 @@ impl ConvWeights {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::kernels::Window;
     #[cfg(target_arch = "wasm32")]
@@ -95,7 +97,7 @@ mod tests {
     const DOTS: [Dot; 3] = [Dot::Pairs, Dot::Usdot, Dot::Sdot];
 
     /// A repeatable sequence of bytes, about a third of them extreme.
-    pub(super) struct Random(pub u32);
+    pub(in crate::kernels) struct Random(pub u32);
 
     impl Random {
         pub fn next(&mut self) -> u32 {
@@ -245,6 +247,8 @@ mod tests {
             ([1, 1, 1, 2], [3, 3], [1, 1], [3, 3], [4, 4, 4, 4], 2, 1),
             ([1, 4, 30, 1], [2, 9], [1, 3], [1, 1], [1, 8, 0, 8], 3, 1),
             ([1, 5, 5, 4], [1, 1], [1, 1], [1, 1], [1, 1, 1, 1], 3, 1),
+            ([1, 5, 5, 8], [1, 1], [1, 1], [1, 1], [0, 0, 0, 0], 8, 4),
+            ([1, 5, 5, 8], [1, 1], [1, 1], [1, 1], [0, 0, 0, 0], 9, 1),
         ];
         for &(input, kernel, strides, dilations, pads, channels, groups) in cases {
             let output = [0, 1].map(|i| {

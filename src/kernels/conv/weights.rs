@@ -98,6 +98,7 @@ impl ConvWeights {
             [one] => *one,
             all => all[n],
         };
+        check_depth(k);
         let (steps, panels) = (k.div_ceil(4), outputs.div_ceil(PANEL));
         let padded = product(&[groups, panels, PANEL]);
         let mut packed = Self {
@@ -226,7 +227,7 @@ impl ConvWeights {
 }
 
 /// A quantum as the left operand of the dot product holds it.
-pub(super) fn operand(dot: Dot, q: u8) -> i32 {
+pub(in crate::kernels) fn operand(dot: Dot, q: u8) -> i32 {
     match dot {
         Dot::Pairs | Dot::Usdot => q as i32,
         Dot::Sdot => q as i32 - 128,
@@ -238,7 +239,12 @@ pub(in crate::kernels) fn within_magic(largest: f64, multiplier: f32) -> bool {
     largest * (multiplier as f64).abs() < 4_194_304.0 * 0.999
 }
 
+/// Panics when a block of rows of `k` elements, and its panel, could be larger than all memory.
+pub(super) fn check_depth(k: usize) {
+    product(&[256, k.checked_next_multiple_of(16).expect("sizes of a convolution overflow")]);
+}
+
 /// Panics rather than to overflow.
-pub(super) fn product(sizes: &[usize]) -> usize {
+pub(in crate::kernels) fn product(sizes: &[usize]) -> usize {
     sizes.iter().try_fold(1usize, |a, &b| a.checked_mul(b)).expect("sizes of a convolution overflow")
 }

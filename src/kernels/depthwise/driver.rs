@@ -1,17 +1,75 @@
-//! Rows, pair rows, tiles.
+//! Blocks of channels, rows, and the ring of interleaved rows.
 
 use std::ops::Range;
 
-#[cfg(not(target_arch = "wasm32"))]
-use super::scalar as arch;
-#[cfg(target_arch = "wasm32")]
-use super::simd as arch;
-use super::weights::{DepthwiseWeights, Layout, Pair, Prepared, product};
-use super::{CHANNELS, CHUNK};
-use crate::kernels::Window;
-use crate::kernels::conv::{Kind, Out};
+use super::kernel::{Kernel, MOST_ROWS, arch};
+use super::tile::{self, Ring};
+use super::weights::{BLOCK, DepthwiseWeights, Prepared, QUARTERS, Vector, first_channel};
+use crate::kernels::conv::{Kind, Out, SIGN, carve, product};
+use crate::kernels::{Window, isa::Dot};
 
-/// First element of the output. Checked by [`run`]: everything that kernels write lies inside.
+/// Bytes of a vector.
+pub(super) const VECTOR: usize = size_of::<Vector>();
+/// Bytes of the sums of one position.
+pub(super) const SUMS: usize = BLOCK * size_of::<i32>();
+/// All blocks of channels of a strip of rows are computed before the next: its lines of cache hold several blocks. Bytes
+/// of its input to aim at,
+const STRIP_BYTES: usize = 192 << 10;
+/// and rows that are worth the groups of rows that two strips share.
+const LEAST_ROWS: usize = 6;
+/// Parts of scratch memory may begin so many bytes later.
+const ALIGNMENT: usize = 64;
+
+/// Sizes of what lies in scratch memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Geometry {
+    /// Positions of a row that windows touch, those outside of the input included.
+    width: usize,
+    /// Bytes of four channels of a group of rows. Tiles may read, and multiply in vain, what lies behind the last window.
+    plane: usize,
+    /// Groups of rows that the ring holds.
+    slots: usize,
+    /// Bytes of the sums of a row.
+    sums: usize,
+}
+
+impl Geometry {
+    /// Windows touch up to `groups` groups of rows.
+    pub fn new(window: &Window, groups: usize) -> Self {
+        let ([_, step], [_, kw], [_, dilation]) = (window.strides, window.kernel, window.dilations);
+        let columns = window.output[1];
+        let reach = |columns: usize| {
+            let last = product(&[columns.saturating_sub(1), step]);
+            let taps = product(&[kw.saturating_sub(1), dilation]);
+            last.checked_add(taps).and_then(|at| at.checked_add(1)).expect("sizes of a convolution overflow")
+        };
+        let padded = tile::padded_columns(columns);
+        Self {
+            width: reach(columns),
+            plane: product(&[reach(padded), VECTOR]),
+            slots: groups,
+            sums: product(&[padded, SUMS]),
+        }
+    }
+
+    fn ring(&self) -> usize {
+        product(&[self.slots, QUARTERS, self.plane])
+    }
+
+    pub fn scratch_bytes(&self) -> usize {
+        let sizes = [self.ring(), self.sums, 2 * ALIGNMENT];
+        sizes.iter().try_fold(0usize, |a, &b| a.checked_add(b)).expect("sizes of a convolution overflow")
+    }
+}
+
+/// Where results go: channel `c` of position `p` to `p * row_stride + column + c`.
+pub(super) struct Destination<'a, 'b> {
+    pub y: &'a mut Out<'b>,
+    pub row_stride: usize,
+    pub column: usize,
+}
+
+/// First element of the output. Checked by the driver: every position that kernels are given lies inside.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Pointer {
     Uint8(*mut u8),
@@ -19,226 +77,156 @@ pub(super) enum Pointer {
     Int32(*mut i32),
 }
 
-/// What tiles of one output row and four channels have in common.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Group<'a> {
-    /// The channels' plane of the pair row in slot 0.
-    pub planes: *const u8,
-    pub slot_bytes: usize,
-    /// Pair rows that there is place for.
-    pub slots: usize,
-    /// Where the first pair row is.
-    pub first: usize,
-    /// Pair rows that the output row needs.
-    pub pairs: usize,
-    /// `[pairs][kw]`.
-    pub weights: *const Pair,
-    pub bias: &'a [i32; CHANNELS],
-    pub multipliers: &'a [f32; CHANNELS],
-    pub addend: &'a [f32; CHANNELS],
+/// Epilogue of a block.
+pub(super) struct Lists<'a> {
+    pub bias: &'a [i32; BLOCK],
+    pub multipliers: &'a [f32; BLOCK],
+    pub addend: &'a [f32; BLOCK],
     pub kind: Kind,
-    pub y: Pointer,
-    /// Element of `y` for the first column.
-    pub at: usize,
-    /// Elements of `y` from one column to the next.
-    pub row_stride: usize,
-    /// Channels that exist, 1 to 4.
-    pub valid: usize,
 }
 
-/// Horizontal steps of a kernel without a tile of its own.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Steps {
-    pub width: usize,
-    pub stride: usize,
-    pub dilation: usize,
+/// The block's part of a list.
+fn part<T>(list: &[T], block: usize) -> &[T; BLOCK] {
+    list[block * BLOCK..][..BLOCK].try_into().expect("a block of elements")
 }
 
-/// See [`super::depthwise`].
-#[allow(clippy::too_many_arguments)]
-pub(super) fn run(
+/// A block of channels of an image, to be interleaved.
+struct Source<'a> {
+    x: &'a [u8],
+    window: &'a Window,
+    image: usize,
+    /// First channel.
+    channel: usize,
+    /// What lies outside.
+    zero_point: u8,
+    /// What bytes are turned with.
+    mask: u8,
+}
+
+impl Source<'_> {
+    /// Interleaves the rows `top`, `top + dilation` ..., counted from the first row of padding, to `to`.
+    fn interleave<K: Kernel>(&self, top: u64, dilation: u64, geometry: &Geometry, to: &mut [u8]) {
+        let Window { input: [_, h, w, c], pads, .. } = *self.window;
+        let Geometry { width, plane, .. } = *geometry;
+        assert!(to.len() >= QUARTERS * plane && plane >= width * VECTOR);
+        let (outside, mask) = ([self.zero_point; BLOCK], self.mask);
+        // Positions before, inside and behind the input.
+        let first = pads[1].min(width);
+        let end = (pads[1] + w).clamp(first, width);
+        let mut rows = [outside.as_ptr(); MOST_ROWS];
+        let mut put = |rows: &[*const u8; MOST_ROWS], at: usize| {
+            // SAFETY: 16 bytes can be read at each; `at < width`, so that each vector lies in its plane.
+            unsafe { K::interleave(rows, to.as_mut_ptr().add(at * VECTOR), plane, mask) }
+        };
+        (0..first).chain(end..width).for_each(|at| put(&rows, at));
+
+        let mut starts = [None; MOST_ROWS];
+        // Positions of which 16 bytes can be read in all rows.
+        let mut safe = end - first;
+        for (i, start) in starts[..K::ROWS].iter_mut().enumerate() {
+            let row = (top + i as u64 * dilation).checked_sub(pads[0] as u64).filter(|&row| row < h as u64);
+            *start = row.map(|row| (self.image * h + row as usize) * w * c + self.channel);
+            if let Some(start) = *start {
+                let room = (self.x.len() + c).saturating_sub(start + BLOCK);
+                safe = safe.min(room / c);
+            }
+        }
+        let mut steps = [0; MOST_ROWS];
+        for i in 0..K::ROWS {
+            if let Some(start) = starts[i] {
+                (rows[i], steps[i]) = (self.x[start.min(self.x.len())..].as_ptr(), c);
+            }
+        }
+        for at in first..first + safe {
+            put(&rows, at);
+            for i in 0..K::ROWS {
+                rows[i] = rows[i].wrapping_add(steps[i]);
+            }
+        }
+        // The last few positions of a tensor of few channels.
+        for at in first + safe..end {
+            let mut copies = [outside; MOST_ROWS];
+            for (copy, start) in copies.iter_mut().zip(starts) {
+                if let Some(start) = start {
+                    let bytes = &self.x[start + (at - first) * c..][..c.min(BLOCK)];
+                    copy[..bytes.len()].copy_from_slice(bytes);
+                }
+            }
+            put(&copies.each_ref().map(|copy| copy.as_ptr()), at);
+        }
+    }
+}
+
+/// Computes output rows; `weights` were packed for `K`.
+pub(super) fn run<K: Kernel>(
     weights: &DepthwiseWeights,
     prepared: &Prepared,
     x: &[u8],
-    y: &mut Out<'_>,
+    to: Destination<'_, '_>,
     rows: Range<usize>,
-    row_stride: usize,
-    column: usize,
-    scratch: &mut [u8],
+    mut scratch: &mut [u8],
 ) {
-    let Window { input, output, strides, dilations, .. } = weights.window;
-    let layout = &weights.layout;
-    let c = input[3];
     weights.check(prepared);
-    assert!(rows.end <= weights.rows(), "rows beyond the output");
-    assert!(x.len() >= product(&input), "the input is too short");
-    if rows.is_empty() || c == 0 || output[1] == 0 {
+    let DepthwiseWeights { window, geometry, .. } = weights;
+    let Window { input: [_, _, _, channels], output: [oh, ow], .. } = *window;
+    if rows.is_empty() || ow == 0 || channels == 0 {
         return;
     }
-    let end = product(&[rows.end, output[1]]);
-    let end = (end - 1)
-        .checked_mul(row_stride)
-        .and_then(|at| at.checked_add(column)?.checked_add(c))
+    let end = (rows.end * ow - 1)
+        .checked_mul(to.row_stride)
+        .and_then(|at| at.checked_add(to.column)?.checked_add(channels))
         .expect("sizes overflow");
-    assert!(end <= y.len(), "the output is too short");
-    let y = match (y, prepared.kind) {
+    assert!(end <= to.y.len(), "the output is too short");
+    let y = match (&mut *to.y, prepared.kind) {
         (Out::Uint8(y), Kind::Quantized { .. }) => Pointer::Uint8(y.as_mut_ptr()),
         (Out::Float32(y), Kind::Float { .. }) => Pointer::Float32(y.as_mut_ptr()),
         (Out::Int32(y), Kind::Integer) => Pointer::Int32(y.as_mut_ptr()),
         _ => panic!("the type of the output is not that of the finish"),
     };
-    let skip = scratch.as_ptr().align_offset(align_of::<Pair>()).min(scratch.len());
-    let ring = scratch[skip..].get_mut(..layout.slots * layout.slot_bytes).expect("scratch memory is too small");
+    let ring = carve(&mut scratch, geometry.ring());
+    let sums = carve(&mut scratch, geometry.sums);
 
-    // Pair rows of image `image` up to `made` are there, as many as there are slots.
-    let (mut image, mut made) = (usize::MAX, 0);
-    for row in rows {
-        let (b, oy) = (row / output[0], row % output[0]);
-        let top = oy * strides[0];
-        if b != image {
-            (image, made) = (b, 0);
-        }
-        let (start, first) = if layout.shared { (top % 2, top / 2) } else { (0, 0) };
-        let pairs = layout.pairs[start];
-        if layout.shared {
-            for q in first.max(made)..first + pairs {
-                interleave(weights, prepared, x, b, [2 * q, 2 * q + 1], ring, q % layout.slots);
-            }
-            made = made.max(first + pairs);
-        } else {
-            for q in 0..pairs {
-                let rows = [0, 1].map(|i| top + (2 * q + i) * dilations[0]);
-                interleave(weights, prepared, x, b, rows, ring, q);
-            }
-        }
-        for group in 0..c.div_ceil(CHANNELS) {
-            let n = group * CHANNELS;
-            let four = n..n + CHANNELS;
-            let group = Group {
-                planes: ring[group * layout.plane_bytes..].as_ptr(),
-                slot_bytes: layout.slot_bytes,
-                slots: layout.slots,
-                first: first % layout.slots.max(1),
-                pairs,
-                weights: weights.packed[weights.offset(group, start)..].as_ptr(),
-                bias: prepared.bias[four.clone()].try_into().expect("four"),
-                multipliers: prepared.multipliers[four.clone()].try_into().expect("four"),
-                addend: prepared.addend[four].try_into().expect("four"),
+    let valid = channels.min(BLOCK);
+    let mask = if weights.dot == Dot::Sdot { SIGN } else { 0 };
+    let slot_bytes = QUARTERS * geometry.plane;
+    let dilation = window.dilations[0] as u64;
+    let input_row = product(&[window.input[2], channels, window.strides[0].max(1)]);
+    let strip = (STRIP_BYTES / input_row.max(1)).clamp(LEAST_ROWS, 1 << 30);
+    let mut start = rows.start;
+    while start < rows.end {
+        let image = start / oh;
+        let end = rows.end.min((image + 1) * oh).min(start + strip);
+        for block in 0..channels.div_ceil(BLOCK) {
+            let channel = first_channel(block, channels);
+            let lists = Lists {
+                bias: part(&prepared.bias, block),
+                multipliers: part(&prepared.multipliers, block),
+                addend: part(&prepared.addend, block),
                 kind: prepared.kind,
-                y,
-                at: row * output[1] * row_stride + column + n,
-                row_stride,
-                valid: (c - n).min(CHANNELS),
             };
-            // SAFETY: the pair rows are there, and have the columns that the tiles read; the weights have a vector for
-            // each pair and column of the kernel; the output was checked.
-            unsafe { tiles(weights, &group) }
-        }
-    }
-}
-
-/// All tiles of a row and four channels.
-///
-/// # Safety
-///
-/// As [`row`].
-#[inline(always)]
-unsafe fn tiles(weights: &DepthwiseWeights, group: &Group<'_>) {
-    let Window { output, kernel, strides, dilations, .. } = weights.window;
-    let steps = Steps { width: kernel[1], stride: strides[1], dilation: dilations[1] };
-    let columns = output[1];
-    // SAFETY: as the caller promises.
-    unsafe {
-        match (weights.layout.tile, steps) {
-            (7, Steps { width: 3, stride: 1, dilation: 1 }) => row::<3, 1, 7>(group, steps, columns),
-            (7, Steps { width: 3, stride: 2, dilation: 1 }) => row::<3, 2, 7>(group, steps, columns),
-            (7, Steps { width: 5, stride: 1, dilation: 1 }) => row::<5, 1, 7>(group, steps, columns),
-            (7, Steps { width: 5, stride: 2, dilation: 1 }) => row::<5, 2, 7>(group, steps, columns),
-            (7, _) => row::<0, 0, 7>(group, steps, columns),
-            (_, Steps { width: 3, stride: 1, dilation: 1 }) => row::<3, 1, 8>(group, steps, columns),
-            (_, Steps { width: 3, stride: 2, dilation: 1 }) => row::<3, 2, 8>(group, steps, columns),
-            (_, Steps { width: 5, stride: 1, dilation: 1 }) => row::<5, 1, 8>(group, steps, columns),
-            (_, Steps { width: 5, stride: 2, dilation: 1 }) => row::<5, 2, 8>(group, steps, columns),
-            _ => row::<0, 0, 8>(group, steps, columns),
-        }
-    }
-}
-
-/// All tiles of `T` columns of a row and four channels. `KW` and `SX` are width and stride of the kernel, or 0 where only
-/// `steps` knows.
-///
-/// # Safety
-///
-/// The planes have the columns, rounded up to tiles, that the kernel needs; `weights` has `pairs * kw` elements; and `y`
-/// those of all columns.
-#[inline(never)]
-unsafe fn row<const KW: usize, const SX: usize, const T: usize>(group: &Group<'_>, steps: Steps, columns: usize) {
-    let mut column = 0;
-    while column < columns {
-        // SAFETY: as the caller promises.
-        unsafe {
-            let sums = if KW == 0 {
-                arch::tile_any::<T>(group, steps, column)
-            } else {
-                arch::tile::<KW, SX, T>(group, column)
-            };
-            arch::finish::<T>(sums, group, column, columns - column);
-        }
-        column += T;
-    }
-}
-
-/// Makes the pair row in a slot from two rows, counted from the top of the padded input.
-fn interleave(
-    weights: &DepthwiseWeights,
-    prepared: &Prepared,
-    x: &[u8],
-    image: usize,
-    rows: [usize; 2],
-    ring: &mut [u8],
-    slot: usize,
-) {
-    let Window { input: [_, h, w, c], pads, .. } = weights.window;
-    let Layout { columns, groups, plane_bytes, slot_bytes, .. } = weights.layout;
-    let outside = [prepared.zero_point; CHUNK];
-    // Where the rows start in `x`; none for those outside.
-    let rows = rows.map(|row| row.checked_sub(pads[0]).filter(|&y| y < h).map(|y| (image * h + y) * w * c));
-    let left = pads[1].min(columns);
-    let inside = w.min(columns - left);
-    let right = columns - left - inside;
-    let slot = &mut ring[slot * slot_bytes..][..slot_bytes];
-    assert!(slot.len() == groups * plane_bytes && plane_bytes == columns * size_of::<Pair>());
-    for chunk in 0..groups * CHANNELS / CHUNK {
-        let n = chunk * CHUNK;
-        let planes = slot[chunk * (CHUNK / CHANNELS) * plane_bytes..].as_mut_ptr();
-        // The last pixel of the input may have less than a chunk behind it.
-        let whole = |row: Option<usize>| match row {
-            Some(row) if row + n + CHUNK <= x.len() => ((x.len() - row - n - CHUNK) / c + 1).min(inside),
-            Some(_) => 0,
-            None => inside,
-        };
-        let whole = whole(rows[0]).min(whole(rows[1]));
-        let step = |row: Option<usize>| if row.is_some() { c } else { 0 };
-        let pointer = |row: Option<usize>| row.map_or(outside.as_ptr(), |row| x[row + n..].as_ptr());
-        // SAFETY: a chunk can be read for each of the first `whole` pixels; the planes have `columns` columns.
-        unsafe {
-            let at = |column: usize| planes.add(column * size_of::<Pair>());
-            arch::interleave(outside.as_ptr(), 0, outside.as_ptr(), 0, left, at(0), plane_bytes);
-            let [a, b] = rows.map(pointer);
-            arch::interleave(a, step(rows[0]), b, step(rows[1]), whole, at(left), plane_bytes);
-            for pixel in whole..inside {
-                let [a, b] = rows.map(|row| {
-                    let mut part = outside;
-                    if let Some(row) = row {
-                        let rest = &x[row + pixel * c + n..];
-                        let len = rest.len().min(CHUNK);
-                        part[..len].copy_from_slice(&rest[..len]);
-                    }
-                    part
-                });
-                arch::interleave(a.as_ptr(), 0, b.as_ptr(), 0, 1, at(left + pixel), plane_bytes);
+            let source = Source { x, window, image, channel, zero_point: prepared.zero_point, mask };
+            // Groups before this one are in the ring, as far as they are still needed.
+            let mut next = 0u64;
+            for row in start..end {
+                let top = (row - image * oh) as u64 * window.strides[0] as u64;
+                let shared = dilation == 1;
+                let (first, phase) = if shared { (top / K::ROWS as u64, top % K::ROWS as u64) } else { (0, 0) };
+                let (vectors, groups) = weights.phase(block, phase as usize);
+                let behind = first + groups as u64;
+                for group in if shared { first.max(next) } else { 0 }..behind {
+                    let slot = &mut ring[(group % geometry.slots as u64) as usize * slot_bytes..][..slot_bytes];
+                    let from = group * K::ROWS as u64 * dilation;
+                    source.interleave::<K>(if shared { from } else { top + from }, dilation, geometry, slot);
+                }
+                next = behind;
+                let at = if groups > 0 { (first % geometry.slots as u64) as usize } else { 0 };
+                let ring = Ring { bytes: ring, slot_bytes, slots: geometry.slots, plane: geometry.plane, first: at };
+                tile::row::<K>(window, &ring, groups, vectors, lists.bias, sums);
+                let at = row * ow * to.row_stride + to.column + channel;
+                // SAFETY: there are sums of `ow` positions, and all results lie inside of `y`, checked above.
+                unsafe { arch::finish(sums.as_ptr(), ow, &lists, y, at, to.row_stride, valid) }
             }
-            arch::interleave(outside.as_ptr(), 0, outside.as_ptr(), 0, right, at(left + inside), plane_bytes);
         }
+        start = end;
     }
 }

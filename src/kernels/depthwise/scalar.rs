@@ -1,100 +1,118 @@
-//! The kernels in plain Rust, for native builds.
+//! The operations of the kernels, written out: for native builds, and what `simd` is held against.
 
-use super::driver::{Group, Pointer, Steps};
-use super::weights::Pair;
-use super::{CHANNELS, CHUNK};
+use super::driver::{Lists, Pointer};
+use super::kernel::{MOST_ROWS, Multiply};
+use super::weights::BLOCK;
 use crate::kernels::conv::Kind;
 use crate::kernels::quantize::requantize;
 
-/// Sums of four channels.
-pub(super) type Sums = [i32; CHANNELS];
+/// A vector of 16 bytes.
+pub(super) type V = [u8; 16];
 
-/// Interleaves `count` columns of two rows: chunks of 16 channels, `a_step` and `b_step` bytes apart, become a vector of
-/// four pairs in each of four planes.
+/// # Safety
+///
+/// 16 bytes can be read.
+pub(super) unsafe fn load(from: *const u8) -> V {
+    // SAFETY: as the caller promises.
+    unsafe { from.cast::<V>().read_unaligned() }
+}
+
+/// # Safety
+///
+/// 16 bytes can be written.
+pub(super) unsafe fn store(v: V, to: *mut u8) {
+    // SAFETY: as the caller promises.
+    unsafe { to.cast::<V>().write_unaligned(v) }
+}
+
+fn sum_lanes(sums: V, lane: impl Fn(usize) -> i32) -> V {
+    let mut y = sums;
+    for (i, word) in y.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+        *word = i32::from_le_bytes(*word).wrapping_add(lane(i)).to_le_bytes();
+    }
+    y
+}
+
+/// Two products of 16-bit numbers in each lane.
+pub(super) fn dot_pairs(sums: V, a: V, b: V) -> V {
+    let word = |v: &V, i: usize| i16::from_le_bytes([v[2 * i], v[2 * i + 1]]) as i32;
+    sum_lanes(sums, |i| (0..2).map(|k| word(&a, 2 * i + k) * word(&b, 2 * i + k)).sum())
+}
+
+/// u8 rows, s8 weights.
+pub(super) struct Unsigned;
+/// s8 rows, s8 weights.
+pub(super) struct Signed;
+
+impl Multiply for Unsigned {
+    fn dot(sums: V, rows: V, weights: V) -> V {
+        sum_lanes(sums, |i| (4 * i..4 * i + 4).map(|k| rows[k] as i32 * weights[k] as i8 as i32).sum())
+    }
+}
+
+impl Multiply for Signed {
+    fn dot(sums: V, rows: V, weights: V) -> V {
+        sum_lanes(sums, |i| (4 * i..4 * i + 4).map(|k| rows[k] as i8 as i32 * weights[k] as i8 as i32).sum())
+    }
+}
+
+/// See [`super::kernel::Kernel::interleave`].
 ///
 /// # Safety
 ///
-/// The chunks can be read, and `count` vectors be written in each plane; planes are `plane_bytes` apart.
-pub(super) unsafe fn interleave(
-    a: *const u8,
-    a_step: usize,
-    b: *const u8,
-    b_step: usize,
-    count: usize,
-    to: *mut u8,
-    plane_bytes: usize,
-) {
-    for i in 0..count {
-        for n in 0..CHUNK {
-            // SAFETY: as the caller promises.
-            unsafe {
-                let pair = [a.add(i * a_step + n).read() as i16, b.add(i * b_step + n).read() as i16];
-                let plane = to.add(n / CHANNELS * plane_bytes + i * size_of::<Pair>());
-                plane.cast::<[i16; 2]>().add(n % CHANNELS).write_unaligned(pair);
-            }
+/// As there.
+pub(super) unsafe fn interleave_pairs(a: *const u8, b: *const u8, to: *mut u8, plane: usize) {
+    for c in 0..BLOCK {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let to = to.add(c / 4 * plane + c % 4 * 4);
+            to.cast::<[u8; 4]>().write_unaligned([*a.add(c), 0, *b.add(c), 0]);
         }
     }
 }
 
-/// Sums of `T` columns from `column` on, with the bias.
+/// See [`super::kernel::Kernel::interleave`]; bytes are xor `mask`.
 ///
 /// # Safety
 ///
-/// As `driver::row`.
-pub(super) unsafe fn tile<const KW: usize, const SX: usize, const T: usize>(
-    group: &Group<'_>,
-    column: usize,
-) -> [Sums; T] {
-    // SAFETY: the same conditions.
-    unsafe { tile_any(group, Steps { width: KW, stride: SX, dilation: 1 }, column) }
+/// As there.
+pub(super) unsafe fn interleave_fours(rows: &[*const u8; MOST_ROWS], to: *mut u8, plane: usize, mask: u8) {
+    for c in 0..BLOCK {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let to = to.add(c / 4 * plane + c % 4 * 4);
+            to.cast::<[u8; 4]>().write_unaligned(rows.map(|row| *row.add(c) ^ mask));
+        }
+    }
 }
 
-/// [`tile`] for any kernel.
+/// Finishes `count` positions of a block and stores the first `valid` channels of each, from element `at` of `y` on.
 ///
 /// # Safety
 ///
-/// As `driver::row`.
-pub(super) unsafe fn tile_any<const T: usize>(group: &Group<'_>, steps: Steps, column: usize) -> [Sums; T] {
-    std::array::from_fn(|t| {
-        std::array::from_fn(|n| {
-            let mut sum = group.bias[n];
-            for p in 0..group.pairs {
-                for k in 0..steps.width {
-                    let slot = (group.first + p) % group.slots;
-                    let at = (column + t) * steps.stride + k * steps.dilation;
-                    // SAFETY: as the caller promises.
-                    unsafe {
-                        let x = group.planes.add(slot * group.slot_bytes).cast::<Pair>().add(at).read().0;
-                        let w = group.weights.add(p * steps.width + k).read().0;
-                        for i in 2 * n..2 * n + 2 {
-                            sum = sum.wrapping_add(x[i] as i32 * w[i] as i32);
-                        }
-                    }
-                }
-            }
-            sum
-        })
-    })
-}
-
-/// Finishes the sums of up to `T` columns, `left` at most, and stores them.
-///
-/// # Safety
-///
-/// As `driver::row`.
-pub(super) unsafe fn finish<const T: usize>(sums: [Sums; T], group: &Group<'_>, column: usize, left: usize) {
-    for (t, sums) in sums.iter().enumerate().take(left) {
-        for (n, &sum) in sums.iter().enumerate().take(group.valid) {
-            let at = group.at + (column + t) * group.row_stride + n;
-            // SAFETY: inside, as the caller promises.
+/// `64 * count` bytes can be read at `sums`, and all results lie inside of `y`.
+pub(super) unsafe fn finish(
+    sums: *const u8,
+    count: usize,
+    lists: &Lists<'_>,
+    y: Pointer,
+    at: usize,
+    stride: usize,
+    valid: usize,
+) {
+    for p in 0..count {
+        for c in 0..valid {
+            let at = at + p * stride + c;
+            // SAFETY: as the caller promises.
             unsafe {
-                match (group.kind, group.y) {
+                let sum = sums.add((p * BLOCK + c) * 4).cast::<i32>().read_unaligned();
+                match (lists.kind, y) {
                     (Kind::Quantized { zero_point, low, high, .. }, Pointer::Uint8(y)) => {
-                        let q = requantize::<u8>(sum, group.multipliers[n], zero_point as i32);
+                        let q = requantize::<u8>(sum, lists.multipliers[c], zero_point as i32);
                         y.add(at).write(q.clamp(low, high));
                     }
                     (Kind::Float { low, high }, Pointer::Float32(y)) => {
-                        let v = sum as f32 * group.multipliers[n] + group.addend[n];
+                        let v = sum as f32 * lists.multipliers[c] + lists.addend[c];
                         let v = if v < low { low } else { v };
                         y.add(at).write(if high < v { high } else { v });
                     }
