@@ -1,62 +1,149 @@
-//! Pools over `[n, h, w, c]` and means along an axis. All work on whole rows of channels, so that loops vectorise.
+//! Pools over `[n, h, w, c]` and means along an axis, sixteen channels at a time: what is accumulated stays in registers.
 
 use std::ops::Range;
 
+use super::lanes::{BLOCK, F32x4, I32x4, load_block, narrow, store_block, widen};
 use super::quantize::round_to_i32;
 use super::{Quantization, Rows, Window};
 
-/// Channels that are summed at a time: the sums stay in the nearest cache.
-const BLOCK: usize = 256;
+/// What becomes of the elements under a window. `x` begins with the channel in question of the pixel that `taps`, offsets
+/// of those that lie inside, in row-major order, are counted from.
+trait Pool {
+    type Element: Copy;
 
-/// Calls `f` with each output position of `rows` (counted through `[n, oh]`) and the offsets in `x`, in elements, of the
-/// taps inside of the input, in row-major order.
-fn positions(window: &Window, rows: Range<usize>, mut f: impl FnMut(usize, &[usize])) {
+    /// The result of a channel.
+    fn one(&self, x: &[Self::Element], taps: &[usize]) -> Self::Element;
+
+    /// The results of sixteen channels.
+    fn block(&self, x: &[Self::Element], taps: &[usize]) -> [Self::Element; BLOCK];
+
+    /// The results of 64 channels, where that is quicker than block by block.
+    fn wide(&self, _x: &[Self::Element], _taps: &[usize]) -> Option<[Self::Element; WIDE]> {
+        None
+    }
+}
+
+const WIDE: usize = 64;
+
+/// The channels of a tap.
+#[inline(always)]
+fn load<T, const N: usize>(x: &[T], tap: usize) -> &[T; N] {
+    x[tap..].first_chunk().expect("a whole block")
+}
+
+/// Computes the output rows `rows`, counted through `[n, oh]`.
+fn run<P: Pool>(pool: &P, window: &Window, x: &[P::Element], y: &mut [P::Element], rows: Range<usize>) {
     let [_, h, w, c] = window.input;
     let [oh, ow] = window.output;
     let [kh, kw] = window.kernel;
-    // The taps of one axis that lie inside.
-    let inside = |at: usize, kernel: usize, d: usize, size: usize| {
-        (0..kernel).filter_map(move |k| {
-            let position = (at * window.strides[d] + k * window.dilations[d]).checked_sub(window.pads[d])?;
-            (position < size).then_some(position)
-        })
+    // Where a tap of one axis lies, if inside.
+    let place = |at: usize, k: usize, axis: usize, size: usize| {
+        let place = (at * window.strides[axis] + k * window.dilations[axis]).checked_sub(window.pads[axis])?;
+        (place < size).then_some(place)
     };
-    let mut taps = Vec::with_capacity(kh.saturating_mul(kw).min(1 << 16));
+    let inside = |at, kernel: usize, axis, size| (0..kernel).filter_map(move |k| place(at, k, axis, size));
+    // Whether all do. Taps are in order, so the first and the last say so.
+    let whole = |at, kernel: usize, axis, size| {
+        kernel > 0 && place(at, 0, axis, size).is_some() && place(at, kernel - 1, axis, size).is_some()
+    };
+    let mut border = Vec::new();
+    // From the first tap on, for windows that lie inside.
+    let mut interior = Vec::new();
     for row in rows {
-        let (batch, oy) = (row / oh, row % oh);
+        let (image, oy) = (row / oh, row % oh);
+        let row_inside = whole(oy, kh, 0, h);
         for ox in 0..ow {
-            taps.clear();
-            for y in inside(oy, kh, 0, h) {
-                taps.extend(inside(ox, kw, 1, w).map(|x| ((batch * h + y) * w + x) * c));
+            let (start, taps) = if row_inside && whole(ox, kw, 1, w) {
+                if interior.is_empty() {
+                    let [dy, dx] = window.dilations;
+                    interior.extend((0..kh).flat_map(|ky| (0..kw).map(move |kx| (ky * dy * w + kx * dx) * c)));
+                }
+                let first = place(oy, 0, 0, h).zip(place(ox, 0, 1, w));
+                let (first_y, first_x) = first.expect("inside");
+                (((image * h + first_y) * w + first_x) * c, &interior)
+            } else {
+                border.clear();
+                for iy in inside(oy, kh, 0, h) {
+                    border.extend(inside(ox, kw, 1, w).map(|ix| (iy * w + ix) * c));
+                }
+                (image * h * w * c, &border)
+            };
+            let (x, y) = (&x[start..], &mut y[(row * ow + ox) * c..][..c]);
+            if c < BLOCK {
+                for (n, y) in y.iter_mut().enumerate() {
+                    *y = pool.one(&x[n..], taps);
+                }
+                continue;
             }
-            f((row * ow + ox) * c, &taps);
+            let mut done = 0;
+            while done < c {
+                if c - done >= WIDE
+                    && let Some(results) = pool.wide(&x[done..], taps)
+                {
+                    y[done..][..WIDE].copy_from_slice(&results);
+                    done += WIDE;
+                    continue;
+                }
+                // The last block may repeat channels.
+                let n = done.min(c - BLOCK);
+                y[n..][..BLOCK].copy_from_slice(&pool.block(&x[n..], taps));
+                done = n + BLOCK;
+            }
         }
     }
 }
 
-fn max<T: Copy>(
-    window: &Window,
-    x: &[T],
-    y: &mut [T],
-    rows: Range<usize>,
-    least: T,
-    larger: impl Fn(T, T) -> T + Copy,
-) {
-    let c = window.input[3];
-    positions(window, rows, |at, taps| {
-        let y = &mut y[at..][..c];
-        match taps.split_first() {
-            None => y.fill(least),
-            Some((&first, others)) => {
-                y.copy_from_slice(&x[first..][..c]);
-                for &tap in others {
-                    for (y, &x) in y.iter_mut().zip(&x[tap..][..c]) {
-                        *y = larger(*y, x);
-                    }
-                }
-            }
+/// The largest of each of `N` channels, from `least` on.
+#[inline(always)]
+fn most<T: Copy, const N: usize>(x: &[T], taps: &[usize], least: T, larger: impl Fn(T, T) -> T) -> [T; N] {
+    let mut most = [least; N];
+    for &tap in taps {
+        for (most, &x) in most.iter_mut().zip(load::<T, N>(x, tap)) {
+            *most = larger(*most, x);
         }
-    });
+    }
+    most
+}
+
+struct Max;
+
+impl Pool for Max {
+    type Element = u8;
+
+    fn one(&self, x: &[u8], taps: &[usize]) -> u8 {
+        taps.iter().fold(0, |most, &tap| most.max(x[tap]))
+    }
+
+    #[inline(always)]
+    fn block(&self, x: &[u8], taps: &[usize]) -> [u8; BLOCK] {
+        most(x, taps, 0, u8::max)
+    }
+
+    #[inline(always)]
+    fn wide(&self, x: &[u8], taps: &[usize]) -> Option<[u8; WIDE]> {
+        Some(most(x, taps, 0, u8::max))
+    }
+}
+
+struct FloatMax;
+
+/// NaN, or what is larger.
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if b > a || b.is_nan() { b } else { a }
+}
+
+impl Pool for FloatMax {
+    type Element = f32;
+
+    fn one(&self, x: &[f32], taps: &[usize]) -> f32 {
+        taps.iter().fold(f32::NEG_INFINITY, |most, &tap| larger(most, x[tap]))
+    }
+
+    #[inline(always)]
+    fn block(&self, x: &[f32], taps: &[usize]) -> [f32; BLOCK] {
+        most(x, taps, f32::NEG_INFINITY, larger)
+    }
 }
 
 /// The largest element of each window; what lies outside never is. `rows` are output rows, counted through `[n, oh]`.
@@ -64,7 +151,7 @@ fn max<T: Copy>(
 /// # Panics
 /// If a slice is shorter than the window says.
 pub fn max_pool(window: Window, x: &[u8], y: &mut [u8], rows: Range<usize>) {
-    max(&window, x, y, rows, 0, |a, b| a.max(b));
+    run(&Max, &window, x, y, rows);
 }
 
 /// [`max_pool`] of floats; NaN is larger than all else.
@@ -72,34 +159,80 @@ pub fn max_pool(window: Window, x: &[u8], y: &mut [u8], rows: Range<usize>) {
 /// # Panics
 /// If a slice is shorter than the window says.
 pub fn max_pool_f32(window: Window, x: &[f32], y: &mut [f32], rows: Range<usize>) {
-    max(&window, x, y, rows, f32::NEG_INFINITY, |a, b| if b > a || b.is_nan() { b } else { a });
+    run(&FloatMax, &window, x, y, rows);
 }
 
-/// Sums of the taps, block by block of channels, in row-major order: one sum for each channel, as docs/numerics.md says.
-fn sums<T: Copy>(
-    window: &Window,
-    x: &[T],
-    rows: Range<usize>,
-    include_pads: bool,
-    value: impl Fn(T) -> f32 + Copy,
-    mut emit: impl FnMut(usize, &[f32], f32),
-) {
-    let c = window.input[3];
-    let whole = window.kernel[0].saturating_mul(window.kernel[1]);
-    let mut sums = [0f32; BLOCK];
-    positions(window, rows, |at, taps| {
-        let count = if include_pads { whole } else { taps.len() };
-        for first in (0..c).step_by(BLOCK) {
-            let sums = &mut sums[..BLOCK.min(c - first)];
-            sums.fill(0.0);
-            for &tap in taps {
-                for (sum, &x) in sums.iter_mut().zip(&x[tap + first..][..BLOCK.min(c - first)]) {
-                    *sum += value(x);
-                }
+/// Size of the window, if all of it counts.
+struct Average(Option<usize>);
+
+impl Average {
+    fn new(window: &Window, include_pads: bool) -> Self {
+        Self(include_pads.then(|| window.kernel[0].saturating_mul(window.kernel[1])))
+    }
+
+    fn count(&self, taps: &[usize]) -> f32 {
+        self.0.unwrap_or(taps.len()) as f32
+    }
+}
+
+impl Pool for Average {
+    type Element = f32;
+
+    fn one(&self, x: &[f32], taps: &[usize]) -> f32 {
+        taps.iter().fold(0.0, |sum, &tap| sum + x[tap]) / self.count(taps)
+    }
+
+    #[inline(always)]
+    fn block(&self, x: &[f32], taps: &[usize]) -> [f32; BLOCK] {
+        let mut sums = [F32x4::splat(0.0); 4];
+        for &tap in taps {
+            let values = load_block(load(x, tap));
+            for (sum, value) in sums.iter_mut().zip(values) {
+                *sum = *sum + value;
             }
-            emit(at + first, sums, count as f32);
         }
-    });
+        let count = F32x4::splat(self.count(taps));
+        let mut means = [0.0; BLOCK];
+        store_block(sums.map(|sum| sum / count), &mut means);
+        means
+    }
+}
+
+struct QuantizedAverage {
+    average: Average,
+    from: Quantization,
+    to: Quantization,
+}
+
+impl Pool for QuantizedAverage {
+    type Element = u8;
+
+    fn one(&self, x: &[u8], taps: &[usize]) -> u8 {
+        let value = |q: u8| (q as i32 - self.from.zero_point as i32) as f32 * self.from.scale;
+        let sum = taps.iter().fold(0f32, |sum, &tap| sum + value(x[tap]));
+        let mean = sum / self.average.count(taps) / self.to.scale;
+        round_to_i32(mean + self.to.zero_point as f32).clamp(0, 255) as u8
+    }
+
+    #[inline(always)]
+    fn block(&self, x: &[u8], taps: &[usize]) -> [u8; BLOCK] {
+        let zero_point = I32x4::splat(self.from.zero_point as i32);
+        let scale = F32x4::splat(self.from.scale);
+        let mut sums = [F32x4::splat(0.0); 4];
+        for &tap in taps {
+            for (sum, q) in sums.iter_mut().zip(widen(load(x, tap))) {
+                *sum = *sum + F32x4::from_int(q - zero_point) * scale;
+            }
+        }
+        let (count, scale) = (F32x4::splat(self.average.count(taps)), F32x4::splat(self.to.scale));
+        let zero_point = F32x4::splat(self.to.zero_point as f32);
+        let quanta = sums.map(|sum| {
+            // NaN, of an empty window, becomes 0; nothing outside of this range is rounded into it.
+            let v = (sum / count / scale + zero_point).nan_to_zero();
+            v.or_higher(F32x4::splat(-1.0)).or_lower(F32x4::splat(256.0)).round_small()
+        });
+        narrow(quanta, 0)
+    }
 }
 
 /// The mean of each window: `(x - zx) * sx` added up in row-major order, divided by the count and by the scale of the
@@ -116,13 +249,8 @@ pub fn average_pool(
     include_pads: bool,
     rows: Range<usize>,
 ) {
-    let zero_point = from.zero_point as i32;
-    let value = |q: u8| (q as i32 - zero_point) as f32 * from.scale;
-    sums(&window, x, rows, include_pads, value, |at, sums, count| {
-        for (y, sum) in y[at..].iter_mut().zip(sums) {
-            *y = round_to_i32(sum / count / to.scale + to.zero_point as f32).clamp(0, 255) as u8;
-        }
-    });
+    let average = Average::new(&window, include_pads);
+    run(&QuantizedAverage { average, from, to }, &window, x, y, rows);
 }
 
 /// [`average_pool`] of floats.
@@ -130,42 +258,28 @@ pub fn average_pool(
 /// # Panics
 /// If a slice is shorter than the window says.
 pub fn average_pool_f32(window: Window, x: &[f32], y: &mut [f32], include_pads: bool, rows: Range<usize>) {
-    sums(
-        &window,
-        x,
-        rows,
-        include_pads,
-        |v| v,
-        |at, sums, count| {
-            for (y, sum) in y[at..].iter_mut().zip(sums) {
-                *y = sum / count;
-            }
-        },
-    );
+    run(&Average::new(&window, include_pads), &window, x, y, rows);
 }
 
-/// Sums along the middle axis, block by block of the last.
-fn means<T: Copy, S: Copy + Default>(
-    rows: Rows,
-    x: &[T],
-    add: impl Fn(S, T) -> S + Copy,
-    mut emit: impl FnMut(usize, &[S]),
-) {
-    let Rows { outer, count, inner } = rows;
-    let mut sums = [S::default(); BLOCK];
-    for o in 0..outer {
-        for first in (0..inner).step_by(BLOCK) {
-            let width = BLOCK.min(inner - first);
-            let sums = &mut sums[..width];
-            sums.fill(S::default());
-            for i in 0..count {
-                for (sum, &x) in sums.iter_mut().zip(&x[(o * count + i) * inner + first..][..width]) {
-                    *sum = add(*sum, x);
-                }
+/// Rows of bytes whose sum fits in 16 bits.
+const MOST_ROWS: usize = u16::MAX as usize / u8::MAX as usize;
+
+/// Sums of sixteen columns, `step` apart, modulo 2^32.
+#[inline(always)]
+fn sums_of_block(x: &[u8], step: usize, count: usize) -> [u32; BLOCK] {
+    let mut sums = [0u32; BLOCK];
+    for first in (0..count).step_by(MOST_ROWS) {
+        let mut short = [0u16; BLOCK];
+        for row in first..count.min(first + MOST_ROWS) {
+            for (sum, &q) in short.iter_mut().zip(load::<u8, BLOCK>(x, row * step)) {
+                *sum += q as u16;
             }
-            emit(o * inner + first, sums);
+        }
+        for (sum, short) in sums.iter_mut().zip(short) {
+            *sum = sum.wrapping_add(short as u32);
         }
     }
+    sums
 }
 
 /// The mean along an axis: `rint(f32(sum of (x - zx)) * (sx / (sy * count))) + zy`, the sum in 32 bits.
@@ -173,37 +287,54 @@ fn means<T: Copy, S: Copy + Default>(
 /// # Panics
 /// If a slice is shorter than the sizes say.
 pub fn mean(rows: Rows, x: &[u8], y: &mut [u8], from: Quantization, to: Quantization) {
-    let multiplier = from.scale / (to.scale * rows.count as f32);
+    let Rows { outer, count, inner } = rows;
+    let multiplier = from.scale / (to.scale * count as f32);
     // Exact: the sum of the differences, modulo 2^32.
-    let shift = (rows.count as i32).wrapping_mul(from.zero_point as i32);
-    means(
-        rows,
-        x,
-        |sum: i32, q| sum.wrapping_add(q as i32),
-        |at, sums| {
-            for (y, sum) in y[at..].iter_mut().zip(sums) {
-                let rounded = round_to_i32(sum.wrapping_sub(shift) as f32 * multiplier);
-                *y = rounded.saturating_add(to.zero_point as i32).clamp(0, 255) as u8;
+    let shift = (count as u32).wrapping_mul(from.zero_point as u32);
+    let finish = |sum: u32| {
+        let rounded = round_to_i32(sum.wrapping_sub(shift) as i32 as f32 * multiplier);
+        rounded.saturating_add(to.zero_point as i32).clamp(0, 255) as u8
+    };
+    for o in 0..outer {
+        let (x, y) = (&x[o * count * inner..][..count * inner], &mut y[o * inner..][..inner]);
+        if inner == 1 {
+            y[0] = finish(x.iter().fold(0, |sum, &q| sum.wrapping_add(q as u32)));
+        } else if inner < BLOCK {
+            for (n, y) in y.iter_mut().enumerate() {
+                *y = finish(x.iter().skip(n).step_by(inner).fold(0, |sum, &q| sum.wrapping_add(q as u32)));
             }
-        },
-    );
+        } else {
+            for n in (0..inner).step_by(BLOCK) {
+                // The last block may repeat columns.
+                let n = n.min(inner - BLOCK);
+                let sums = sums_of_block(&x[n.min(x.len())..], inner, count);
+                y[n..][..BLOCK].copy_from_slice(&sums.map(finish));
+            }
+        }
+    }
 }
 
-/// The mean of floats along an axis.
+/// The mean of floats along an axis, added up in order.
 ///
 /// # Panics
 /// If a slice is shorter than the sizes say.
 pub fn mean_f32(rows: Rows, x: &[f32], y: &mut [f32]) {
-    means(
-        rows,
-        x,
-        |sum: f32, v| sum + v,
-        |at, sums| {
-            for (y, sum) in y[at..].iter_mut().zip(sums) {
-                *y = sum / rows.count as f32;
+    let Rows { outer, count, inner } = rows;
+    let average = Average(None);
+    let taps: Vec<usize> = (0..count).map(|i| i * inner).collect();
+    for o in 0..outer {
+        let (x, y) = (&x[o * count * inner..][..count * inner], &mut y[o * inner..][..inner]);
+        if inner < BLOCK {
+            for (n, y) in y.iter_mut().enumerate() {
+                *y = average.one(&x[n.min(x.len())..], &taps);
             }
-        },
-    );
+            continue;
+        }
+        for n in (0..inner).step_by(BLOCK) {
+            let n = n.min(inner - BLOCK);
+            y[n..][..BLOCK].copy_from_slice(&average.block(&x[n.min(x.len())..], &taps));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -236,7 +367,7 @@ mod tests {
             (seed >> 24) as u8
         };
         let (from, to) = (Quantization { scale: 0.05, zero_point: 117 }, Quantization { scale: 0.031, zero_point: 3 });
-        for channels in [1, 3, 15, 16, 17, 33, 300] {
+        for channels in [1, 3, 15, 16, 17, 33, 64, 80, 300] {
             for (kernel, strides, dilations, pads, output) in [
                 ([1, 1], [1, 1], [1, 1], [0, 0], [6, 5]),
                 ([3, 3], [2, 2], [1, 1], [1, 1], [3, 3]),
@@ -272,6 +403,62 @@ mod tests {
                     assert_eq!(floats[1][i], sum / found.len() as f32);
                 }
             }
+        }
+    }
+
+    /// Sixty-four channels at a time, sixteen and one, where nothing lies inside, results overflow, or are no numbers.
+    #[test]
+    fn blocks_equal_single_channels_at_the_extremes() {
+        let window = |channels| Window {
+            input: [1, 3, 4, channels],
+            output: [4, 5],
+            kernel: [2, 2],
+            strides: [2, 1],
+            dilations: [1, 2],
+            pads: [3, 3],
+        };
+        let value = |i: usize, n: usize| [0, 255, 128, (i * 31 + n * 7) as u8][(i + n) % 4];
+        let float = |i: usize, n: usize| [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, 0.0, 1e38][(i * 5 + n) % 6];
+        for (from, to, zero_point) in [(1.0, 1.0, 255u8), (1e30, 1e-30, 0), (1e-30, 1e30, 7), (1.0, 0.4, 128)] {
+            let (from, to) = (Quantization { scale: from, zero_point }, Quantization { scale: to, zero_point });
+            let run = |channels: std::ops::Range<usize>| {
+                let c = channels.len();
+                let x: Vec<u8> = (0..12).flat_map(|i| channels.clone().map(move |n| value(i, n))).collect();
+                let wide: Vec<f32> = (0..12).flat_map(|i| channels.clone().map(move |n| float(i, n))).collect();
+                let mut y = vec![vec![9u8; 20 * c]; 4];
+                let mut floats = vec![vec![9f32; 20 * c]; 3];
+                max_pool(window(c), &x, &mut y[0], 0..4);
+                average_pool(window(c), &x, &mut y[1], from, to, false, 0..4);
+                average_pool(window(c), &x, &mut y[2], from, to, true, 0..4);
+                let rows = Rows { outer: 1, count: 12, inner: c };
+                mean(rows, &x, &mut y[3][..c], from, to);
+                max_pool_f32(window(c), &wide, &mut floats[0], 0..4);
+                average_pool_f32(window(c), &wide, &mut floats[1], false, 0..4);
+                mean_f32(rows, &wide, &mut floats[2][..c]);
+                let floats = floats.concat().into_iter().map(|v| if v.is_nan() { 1 } else { v.to_bits() });
+                (y.concat(), floats.collect::<Vec<_>>())
+            };
+            let all = run(0..85);
+            for n in 0..85 {
+                let one = run(n..n + 1);
+                for at in 0..61 {
+                    assert_eq!(one.0[at], all.0[at * 85 + n], "{at} {n}");
+                }
+                for at in 0..41 {
+                    assert_eq!(one.1[at], all.1[at * 85 + n], "float {at} {n}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_mean_of_more_than_16_bits_hold() {
+        for (count, inner) in [(256, 16), (257, 17), (258, 32), (1000, 3), (70_000, 1)] {
+            let x = vec![255; count * inner];
+            let mut y = vec![0; inner];
+            let same = Quantization { scale: 1.0, zero_point: 0 };
+            mean(Rows { outer: 1, count, inner }, &x, &mut y, same, same);
+            assert_eq!(y, vec![255; inner]);
         }
     }
 
