@@ -19,7 +19,7 @@ use serde_json::Value;
 use tractlet::compiler::{CompileOptions, CompiledModel};
 use tractlet::engine::{RunOptions, Session};
 use tractlet::plan::{Constant, Dim, Operation, Plan, Variant, encode};
-use tractlet::{DataType, ErrorCode, Tensor};
+use tractlet::{DataType, Error, ErrorCode, Tensor};
 
 /// What a small machine has. Beyond it there is no memory, so that what is asked for without care ends the process.
 const MEMORY: usize = 1 << 29;
@@ -320,14 +320,16 @@ fn inputs(session: &Session) -> Option<Vec<(String, Tensor)>> {
 
 /// How it ended: the code of an error, `run` or `opened`.
 fn use_plan(plan: &[u8], runs: &mut usize) -> String {
+    // An `INTERNAL` error is our own mistake.
+    let told = |e: Error| if e.code == ErrorCode::Internal { e.to_string() } else { format!("{:?}", e.code) };
     let mut used = || {
-        let mut session = Session::new(plan, None).map_err(|e| e.code)?;
+        let mut session = Session::new(plan, None).map_err(told)?;
         let (Some(inputs), 1..) = (inputs(&session), *runs) else { return Ok("opened") };
         *runs -= 1;
-        session.run(&inputs, None, RunOptions { allow_nan: true, profile: None }).map_err(|e| e.code)?;
+        session.run(&inputs, None, RunOptions { allow_nan: true, profile: None }).map_err(told)?;
         Ok("run")
     };
-    used().map_or_else(|code: ErrorCode| format!("{code:?}"), str::to_owned)
+    used().map_or_else(|end: String| end, str::to_owned)
 }
 
 thread_local! {
@@ -362,8 +364,8 @@ impl Ends {
             self.wrong.entry(panicked).or_default().push(name.to_owned());
             "panic".to_owned()
         });
-        if end == "Internal" {
-            self.wrong.entry("INTERNAL".to_owned()).or_default().push(name.to_owned());
+        if end.contains(' ') {
+            self.wrong.entry(end.clone()).or_default().push(name.to_owned());
         }
         *self.counts.entry(end).or_default() += 1;
     }

@@ -29,7 +29,8 @@ pub fn check_variant(info: &ModelInfo, constants: &[Constant], data: usize, vari
             return Err(invalid("a constant lies outside of the plan"));
         }
     }
-    Checker { constants, variant, written: vec![false; variant.values.len()] }.variant(info)
+    let count = variant.values.len();
+    Checker { constants, variant, written: vec![false; count], foreign: vec![false; count] }.variant(info)
 }
 
 struct Checker<'a> {
@@ -37,6 +38,8 @@ struct Checker<'a> {
     variant: &'a Variant,
     /// Which values have contents.
     written: Vec<bool>,
+    /// Which values are tensors of others: inputs of the model, and what the compiler computes.
+    foreign: Vec<bool>,
 }
 
 /// No value has more elements, nor does anything run over more of them: so bytes and steps can be counted in 32 bits.
@@ -100,6 +103,15 @@ impl Checker<'_> {
                 "an input has another type or shape than the model says",
             )?;
             self.written[id as usize] = true;
+            self.foreign[id as usize] = true;
+        }
+        for step in &v.steps {
+            if let Operation::Subgraph { outputs, .. } = &step.operation {
+                for &id in outputs {
+                    self.fact(id)?;
+                    self.foreign[id as usize] = true;
+                }
+            }
         }
         for step in &v.steps {
             self.step(step).map_err(|e| Error::at_node(e, &step.node, &step.op_type))?;
@@ -146,6 +158,12 @@ impl Checker<'_> {
     }
 
     fn write_any(&mut self, id: ValueId) -> Result<()> {
+        self.fact(id)?;
+        require(!self.foreign[id as usize], "a step writes to an input, or to what the compiler computes")?;
+        self.computed(id)
+    }
+
+    fn computed(&mut self, id: ValueId) -> Result<()> {
         require(self.fact(id)?.constant.is_none(), "a step writes to a constant")?;
         self.written[id as usize] = true;
         Ok(())
@@ -174,7 +192,7 @@ impl Checker<'_> {
         match &step.operation {
             Operation::Subgraph { inputs, outputs, .. } => {
                 inputs.iter().try_for_each(|&id| self.read_any(id))?;
-                outputs.iter().try_for_each(|&id| self.write_any(id))
+                outputs.iter().try_for_each(|&id| self.computed(id))
             }
             Operation::Conv(conv) => self.conv(conv),
             Operation::FloatConv(conv) => self.float_conv(conv),

@@ -50,38 +50,6 @@ impl Multiply for Relaxed {
 #[cfg(test)]
 pub(super) use model::{Signed, Unsigned};
 
-/// Models of the relaxed instruction for tests.
-#[cfg(test)]
-mod model {
-    use super::*;
-
-    /// u8 rows, s8 weights.
-    pub struct Unsigned;
-    /// s8 rows, s8 weights.
-    pub struct Signed;
-
-    fn add_pairs(sums: V, low: V, high: V) -> V {
-        let even = i32x4_shuffle::<0, 2, 4, 6>(low, high);
-        i32x4_add(sums, i32x4_add(even, i32x4_shuffle::<1, 3, 5, 7>(low, high)))
-    }
-
-    impl Multiply for Unsigned {
-        fn dot(sums: V, rows: V, weights: V) -> V {
-            let low = i32x4_dot_i16x8(i16x8_extend_low_i8x16(weights), u16x8_extend_low_u8x16(rows));
-            let high = i32x4_dot_i16x8(i16x8_extend_high_i8x16(weights), u16x8_extend_high_u8x16(rows));
-            add_pairs(sums, low, high)
-        }
-    }
-
-    impl Multiply for Signed {
-        fn dot(sums: V, rows: V, weights: V) -> V {
-            let low = i32x4_dot_i16x8(i16x8_extend_low_i8x16(weights), i16x8_extend_low_i8x16(rows));
-            let high = i32x4_dot_i16x8(i16x8_extend_high_i8x16(weights), i16x8_extend_high_i8x16(rows));
-            add_pairs(sums, low, high)
-        }
-    }
-}
-
 #[inline(always)]
 fn zip(a: V, b: V) -> [V; 2] {
     [
@@ -264,5 +232,37 @@ unsafe fn words(
         }
         // SAFETY: as the caller promises.
         unsafe { std::ptr::copy_nonoverlapping(results.as_ptr(), y.add(p * stride), valid) }
+    }
+}
+
+/// Models of the relaxed instruction for tests.
+#[cfg(test)]
+mod model {
+    use super::*;
+
+    /// u8 rows, s8 weights.
+    pub struct Unsigned;
+    /// s8 rows, s8 weights.
+    pub struct Signed;
+
+    fn add_pairs(sums: V, low: V, high: V) -> V {
+        let even = i32x4_shuffle::<0, 2, 4, 6>(low, high);
+        i32x4_add(sums, i32x4_add(even, i32x4_shuffle::<1, 3, 5, 7>(low, high)))
+    }
+
+    impl Multiply for Unsigned {
+        fn dot(sums: V, rows: V, weights: V) -> V {
+            let low = i32x4_dot_i16x8(i16x8_extend_low_i8x16(weights), u16x8_extend_low_u8x16(rows));
+            let high = i32x4_dot_i16x8(i16x8_extend_high_i8x16(weights), u16x8_extend_high_u8x16(rows));
+            add_pairs(sums, low, high)
+        }
+    }
+
+    impl Multiply for Signed {
+        fn dot(sums: V, rows: V, weights: V) -> V {
+            let low = i32x4_dot_i16x8(i16x8_extend_low_i8x16(weights), i16x8_extend_low_i8x16(rows));
+            let high = i32x4_dot_i16x8(i16x8_extend_high_i8x16(weights), i16x8_extend_high_i8x16(rows));
+            add_pairs(sums, low, high)
+        }
     }
 }
