@@ -80,25 +80,28 @@ fn small_nets_run_without_the_compiler() {
     assert!(needing.is_empty(), "{needing:#?}");
 }
 
-/// What has no steps, and in how many of the fixtures: three spatial dimensions, 16-bit quanta, parameters that are fed
-/// or differ by row, biases by row, reversed slices, integer arithmetic, and what stands at the tail of a net. Whoever
-/// adds steps shortens the list.
-const NEED_THE_COMPILER: [(&str, usize); 15] = [
-    ("ArgMax", 1),
-    ("Conv", 6),
-    ("ConvInteger", 2),
-    ("DequantizeLinear", 6),
-    ("Identity", 1),
-    ("If", 1),
-    ("MatMulInteger", 6),
-    ("Mul", 1),
-    ("Not", 1),
-    ("QGemm", 9),
-    ("QLinearAveragePool", 6),
-    ("QLinearConv", 6),
-    ("QuantizeLinear", 15),
-    ("Slice", 2),
-    ("TopK", 1),
+/// Operators that have no steps in at least one of the fixtures: with three spatial dimensions, 16-bit quanta,
+/// parameters that are fed or differ by row, biases by row, reversed slices, integer arithmetic; and what stands at the
+/// tail of a net. Whoever adds steps shortens the list.
+const NEED_THE_COMPILER: [&str; 18] = [
+    "ArgMax",
+    "Conv",
+    "ConvInteger",
+    "DequantizeLinear",
+    "Identity",
+    "If",
+    "MatMulInteger",
+    "Mul",
+    "Not",
+    "PRelu",
+    "Pad",
+    "QGemm",
+    "QLinearAveragePool",
+    "QLinearConv",
+    "QuantizeLinear",
+    "ReduceMean",
+    "Slice",
+    "TopK",
 ];
 
 #[test]
@@ -110,6 +113,5 @@ fn operators_that_need_the_compiler_are_known() {
             found.entry(op_type).or_default().insert(format!("{}/{}", case.group, case.case));
         }
     }
-    let found: Vec<(&str, usize)> = found.iter().map(|(op_type, cases)| (op_type.as_str(), cases.len())).collect();
-    assert_eq!(found, NEED_THE_COMPILER, "{found:#?}");
+    assert_eq!(found.keys().collect::<Vec<_>>(), NEED_THE_COMPILER, "{found:#?}");
 }

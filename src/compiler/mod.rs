@@ -70,9 +70,7 @@ impl CompiledModel {
         let (mut proto, info) = onnx::import(bytes.as_ref(), external, &options.free_dimension_overrides)?;
         // Owned bytes are not needed beside what was decoded from them.
         drop(bytes);
-        if let Some(graph) = &mut proto.graph {
-            fuse::fuse(graph);
-        }
+        fuse::fuse(&mut proto);
         let fixed: Option<Vec<Vec<usize>>> = info
             .inputs
             .iter()

@@ -1,71 +1,75 @@
-//! Pools, means and joins of quantized operands.
+//! Averages and softmax.
 
-use tract_onnx::pb::{AttributeProto, NodeProto, attribute_proto};
+use tract_onnx::pb::{AttributeProto, NodeProto, attribute_proto::AttributeType};
 
-use super::graph::{Dequantized, Fused, Graph, Quantized};
+use super::graph::{Graph, int};
 use crate::compiler::onnx::attribute;
+use crate::compiler::quantized::pool::{AVERAGE_POOL, GLOBAL_AVERAGE_POOL, REDUCE_MEAN, SOFTMAX};
 
-/// What the operator's result is quantized to, without an activation in between.
-fn result(graph: &mut Graph, node: &NodeProto) -> Option<Quantized> {
-    if node.output.len() != 1 {
-        return None;
-    }
-    graph.quantized(node.output.first()?).filter(|y| y.clamp.is_none())
+fn integer(name: &str, i: i64) -> AttributeProto {
+    AttributeProto { name: name.to_owned(), i, r#type: AttributeType::Int as i32, ..AttributeProto::default() }
 }
 
-fn operand(graph: &mut Graph, name: &str, y: &Quantized) -> Option<Dequantized> {
-    graph.dequantized(name).filter(|x| x.is_quantum() && x.per_tensor() && x.data_type == y.data_type)
-}
-
-fn fused(node: NodeProto, op_type: &str, input: Vec<String>, y: Quantized) -> Option<Fused> {
-    let node = NodeProto { op_type: op_type.to_owned(), input, output: vec![y.quanta], ..node };
-    Some(Fused { node, gone: y.nodes })
-}
-
-/// `AveragePool` becomes `QLinearAveragePool`, `GlobalAveragePool` `QLinearGlobalAveragePool`.
-pub fn pool(graph: &mut Graph, index: usize) -> Option<Fused> {
+/// The operator between DQ and Q becomes its quantized twin.
+pub fn reduce(graph: &mut Graph, index: usize) -> Option<()> {
     let node = graph.node(index).clone();
-    if attribute(&node, "dilations").is_some_and(|a| a.ints.iter().any(|&d| d != 1)) {
-        return None;
-    }
-    let y = result(graph, &node)?;
-    let x = operand(graph, node.input.first()?, &y)?;
-    let op_type = format!("com.microsoft.QLinear{}", node.op_type);
-    let input = vec![x.quanta, x.scale, x.zero_point, y.scale.clone(), y.zero_point.clone()];
-    fused(node, &op_type, input, y)
+    let x = graph.activation(node.input.first()?)?;
+    let (op_type, attributes) = match node.op_type.as_str() {
+        "AveragePool" => (AVERAGE_POOL, average_pool(&node)?),
+        "GlobalAveragePool" => (GLOBAL_AVERAGE_POOL, vec![]),
+        "ReduceMean" => (REDUCE_MEAN, reduce_mean(graph, &node)?),
+        "Softmax" => (SOFTMAX, softmax(graph, &node)),
+        _ => return None,
+    };
+    let y = graph.quantized(node.output.first()?)?;
+    let place = graph.place(index);
+    let mut input: Vec<String> = graph.shifted(&x, y.data_type, place).names().into();
+    input.extend([y.scale.clone(), y.zero_point.clone()]);
+    let fused = NodeProto {
+        op_type: op_type.to_owned(),
+        input,
+        output: vec![y.quanta.clone()],
+        attribute: attributes,
+        name: node.name,
+        ..NodeProto::default()
+    };
+    graph.replace_then_clamp(index, fused, y);
+    Some(())
 }
 
-/// `ReduceMean` over constant axes becomes `QLinearReduceMean`.
-pub fn reduce_mean(graph: &mut Graph, index: usize) -> Option<Fused> {
-    let mut node = graph.node(index).clone();
-    if let Some(axes) = node.input.get(1).filter(|n| !n.is_empty()) {
-        let ints = graph.constant_i64(axes)?;
-        node.attribute.push(AttributeProto {
+fn average_pool(node: &NodeProto) -> Option<Vec<AttributeProto>> {
+    let set = |name| int(node, name).is_some_and(|i| i != 0);
+    let dilated = attribute(node, "dilations").is_some_and(|a| a.ints.iter().any(|&d| d != 1));
+    // From opset 19 on, windows that `ceil_mode` lets reach beyond the padding count less than the whole kernel.
+    if dilated || set("ceil_mode") && set("count_include_pad") {
+        return None;
+    }
+    Some(node.attribute.iter().filter(|a| a.name != "dilations").cloned().collect())
+}
+
+fn reduce_mean(graph: &Graph, node: &NodeProto) -> Option<Vec<AttributeProto>> {
+    let axes = match node.input.get(1).filter(|n| !n.is_empty()) {
+        Some(axes) => graph.constant_i64(axes)?,
+        None => attribute(node, "axes").map_or(vec![], |a| a.ints.clone()),
+    };
+    // Without axes the mean is that of everything, unless the node says that it is nothing.
+    if axes.is_empty() && int(node, "noop_with_empty_axes").is_some_and(|i| i != 0) {
+        return None;
+    }
+    let mut attributes = vec![integer("keepdims", int(node, "keepdims").unwrap_or(1))];
+    if !axes.is_empty() {
+        attributes.push(AttributeProto {
             name: "axes".to_owned(),
-            ints,
-            r#type: attribute_proto::AttributeType::Ints as i32,
+            ints: axes,
+            r#type: AttributeType::Ints as i32,
             ..AttributeProto::default()
         });
     }
-    // Without axes: all, or none.
-    if attribute(&node, "axes").is_none_or(|a| a.ints.is_empty()) {
-        return None;
-    }
-    node.attribute.retain(|a| a.name != "noop_with_empty_axes");
-    let y = result(graph, &node)?;
-    let x = operand(graph, node.input.first()?, &y)?;
-    let input = vec![x.quanta, x.scale, x.zero_point, y.scale.clone(), y.zero_point.clone()];
-    fused(node, "com.microsoft.QLinearReduceMean", input, y)
+    Some(attributes)
 }
 
-/// `Concat` becomes `QLinearConcat`.
-pub fn concat(graph: &mut Graph, index: usize) -> Option<Fused> {
-    let node = graph.node(index).clone();
-    let y = result(graph, &node)?;
-    let mut input = vec![y.scale.clone(), y.zero_point.clone()];
-    for name in &node.input {
-        let x = operand(graph, name, &y)?;
-        input.extend([x.quanta, x.scale, x.zero_point]);
-    }
-    fused(node, "com.microsoft.QLinearConcat", input, y)
+fn softmax(graph: &Graph, node: &NodeProto) -> Vec<AttributeProto> {
+    // Since opset 13 the softmax is along one axis, by default the last.
+    let default = if graph.opset() < 13 { 1 } else { -1 };
+    vec![integer("axis", int(node, "axis").unwrap_or(default)), integer("opset", graph.opset())]
 }

@@ -10,11 +10,11 @@ pub mod conv;
 mod dynamic;
 pub mod elementwise;
 mod inputs;
-mod kernels;
+pub mod kernels;
 mod linear;
 pub mod matmul;
-mod merge;
-mod pool;
+pub mod merge;
+pub mod pool;
 
 use std::sync::Arc;
 
