@@ -318,9 +318,7 @@ struct Read {
 
 fn read(bytes: &[u8]) -> crate::error::Result<Read> {
     let (mut proto, info) = onnx::import(bytes, &[], &DimensionOverrides::default())?;
-    if let Some(graph) = &mut proto.graph {
-        fuse::fuse(graph);
-    }
+    fuse::fuse(&mut proto);
     let size = |d: &Dim| if let Dim::Fixed(n) = d { *n } else { 2 };
     let shapes: Vec<Vec<usize>> = info.inputs.iter().map(|i| i.shape.iter().map(size).collect()).collect();
     crate::compiler::set_input_shapes(&mut proto, &info, &shapes)?;
