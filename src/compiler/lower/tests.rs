@@ -385,8 +385,11 @@ fn lowered_graphs_compute_what_whole_graphs_do() {
     assert!(failures.is_empty(), "{} of {seeds}:\n{}", failures.len(), failures.join("\n"));
 }
 
-/// Steps, subgraphs, and the operators in them. `None`: executed as a whole.
-fn statistics(bytes: &[u8]) -> crate::error::Result<Option<(usize, usize, BTreeMap<String, usize>)>> {
+/// Steps, subgraphs, and the operators in them.
+type Statistics = (usize, usize, BTreeMap<String, usize>);
+
+/// What becomes of a model. `None`: executed as a whole.
+fn statistics(bytes: &[u8]) -> crate::error::Result<Option<Statistics>> {
     let Read { proto, info, shapes } = read(bytes)?;
     let known = fallback::analyse(&proto)?;
     let mut pool = Pool::default();
