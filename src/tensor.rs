@@ -219,6 +219,18 @@ impl Tensor {
         Ok(Self { data_type: DataType::String, shape: shape.to_vec(), storage: Storage::Strings(strings) })
     }
 
+    /// The same elements in another shape, which must have as many.
+    pub fn reshaped(mut self, shape: &[usize]) -> Result<Self> {
+        if element_count(shape)? != self.len() {
+            return Err(Error::new(
+                ErrorCode::InputShape,
+                format!("{} elements cannot be a tensor of shape {shape:?}", self.len()),
+            ));
+        }
+        self.shape = shape.to_vec();
+        Ok(self)
+    }
+
     /// Element type.
     pub fn data_type(&self) -> DataType {
         self.data_type

@@ -32,7 +32,7 @@ fn check(case: &Case) -> Result<(), String> {
     for k in 0..case.samples.unwrap_or(0) {
         let sample = folder.join(format!("sample_{k}"));
         let got = session
-            .run(&tensors(&sample, "input"), None, RunOptions { allow_nan: true })
+            .run(&tensors(&sample, "input"), None, RunOptions { allow_nan: true, profile: None })
             .map_err(|e| format!("sample {k}: {e} {:?} {:?}", e.node, e.op_type))?;
         let want = tensors(&sample, "output");
         if got.len() != want.len() {

@@ -1,6 +1,15 @@
 //! Executes plans.
 
+mod arena;
+mod frame;
+mod load;
+mod prepare;
+mod profile;
 mod session;
+mod steps;
+#[cfg(test)]
+mod tests;
 mod validate;
 
+pub use profile::{Clock, Measured, Profile};
 pub use session::{Host, RunOptions, Session};

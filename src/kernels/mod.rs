@@ -3,7 +3,31 @@
 //! Kernels know shapes, scales and zero points, never plans, graphs or JavaScript. What each computes, in integers, is
 //! written down in `docs/numerics.md`.
 
+pub mod binary;
+pub mod cast;
+pub mod conv;
+pub mod copy;
+pub mod depthwise;
+mod eights;
+pub mod float_binary;
+pub mod float_conv;
+pub mod float_gemm;
+mod float_tile;
+pub mod float_unary;
+pub mod gather;
+pub mod isa;
+mod lanes;
+pub mod layer_norm;
+pub mod linear;
+mod math;
+pub mod pool;
 pub mod quantize;
+pub mod resize;
+pub mod softmax;
+mod strided;
+pub mod table;
 mod types;
+pub mod where_;
 
+pub use strided::Strided;
 pub use types::*;

@@ -113,6 +113,34 @@ pub struct Rows {
     pub inner: usize,
 }
 
+/// Parameters of [`QuantizedBinary`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BinaryQuantization {
+    /// Of the left operand.
+    pub a: Quantization,
+    /// Of the right operand.
+    pub b: Quantization,
+    /// Of the result.
+    pub y: Quantization,
+    /// Smallest quantum of the result.
+    pub low: u8,
+    /// Largest quantum of the result.
+    pub high: u8,
+}
+
+/// A type of numbers in memory, little-endian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum NumberType {
+    Float32,
+    Int32,
+    Int64,
+    Uint8,
+    Int8,
+    /// One byte, 0 or 1; every other value counts as 1.
+    Bool,
+}
+
 /// What pooling and means work on.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Numbers {

@@ -3,15 +3,23 @@
 
 use super::binary::invalid;
 use super::{
-    ALIGNMENT, Axis, Broadcast, ConstantId, Conv, Finish, MatMul, ModelInfo, Numbers, Operation, Plan, Pooling, Quanta,
-    Quantization, Rows, Step, Taps, ValueId, Variant, View, Window, ZeroPoint,
+    ALIGNMENT, Axis, Broadcast, Constant, ConstantId, Conv, Finish, FloatConv, MatMul, ModelInfo, Numbers, Operation,
+    Plan, Pooling, Quanta, Quantization, Rows, Step, Taps, ValueId, Variant, View, Window, ZeroPoint,
 };
 use crate::error::{Error, Result};
 use crate::tensor::DataType;
 
 /// Checks all variants. `data` is how many bytes of constants follow the header.
 pub fn check(plan: &Plan, data: usize) -> Result<()> {
-    for constant in &plan.constants {
+    plan.variants.iter().try_for_each(|variant| check_variant(&plan.info, &plan.constants, data, variant))
+}
+
+/// Checks the constants of a plan, and one variant.
+///
+/// # Errors
+/// `INVALID_PLAN`.
+pub fn check_variant(info: &ModelInfo, constants: &[Constant], data: usize, variant: &Variant) -> Result<()> {
+    for constant in constants {
         let bytes = constant.len.checked_mul(constant.data_type.size());
         let end = bytes.and_then(|b| constant.offset.checked_add(b));
         if constant.data_type == DataType::String
@@ -21,14 +29,11 @@ pub fn check(plan: &Plan, data: usize) -> Result<()> {
             return Err(invalid("a constant lies outside of the plan"));
         }
     }
-    plan.variants.iter().try_for_each(|variant| {
-        let mut checker = Checker { plan, variant, written: vec![false; variant.values.len()] };
-        checker.variant(&plan.info)
-    })
+    Checker { constants, variant, written: vec![false; variant.values.len()] }.variant(info)
 }
 
 struct Checker<'a> {
-    plan: &'a Plan,
+    constants: &'a [Constant],
     variant: &'a Variant,
     /// Which values have contents.
     written: Vec<bool>,
@@ -109,8 +114,8 @@ impl Checker<'_> {
         self.variant.values.get(id as usize).ok_or_else(|| invalid("a step names a value that there is not"))
     }
 
-    fn constant(&self, id: ConstantId) -> Result<&super::Constant> {
-        self.plan.constants.get(id as usize).ok_or_else(|| invalid("a step names a constant that there is not"))
+    fn constant(&self, id: ConstantId) -> Result<&Constant> {
+        self.constants.get(id as usize).ok_or_else(|| invalid("a step names a constant that there is not"))
     }
 
     fn read_any(&self, id: ValueId) -> Result<()> {
@@ -165,6 +170,7 @@ impl Checker<'_> {
                 outputs.iter().try_for_each(|&id| self.write_any(id))
             }
             Operation::Conv(conv) => self.conv(conv),
+            Operation::FloatConv(conv) => self.float_conv(conv),
             Operation::MatMul(product) => self.quantized_product(product),
             Operation::FloatMatMul(p) => {
                 require(p.kind.alpha.is_finite(), "a factor is not a number")?;
@@ -186,9 +192,18 @@ impl Checker<'_> {
                 self.list(*table, Uint8, &[256])?;
                 let len = self.len(*x)?;
                 self.read_any(*x)?;
-                require(self.fact(*x)?.data_type.size() == 1 && self.fact(*y)?.data_type.size() == 1, "a table is for bytes")?;
+                require(
+                    self.fact(*x)?.data_type.size() == 1 && self.fact(*y)?.data_type.size() == 1,
+                    "a table is for bytes",
+                )?;
                 self.write_any(*y)?;
                 require(self.len(*y)? == len, "input and output differ in size")
+            }
+            Operation::FloatTable { x, y, table } => {
+                self.list(*table, Float32, &[256])?;
+                let len = self.len(*x)?;
+                self.read(*x, Uint8, Some(len))?;
+                self.write(*y, Float32, Some(len))
             }
             Operation::Quantize { x, y, scales, zero_points, axis } => {
                 self.axis(axis)?;
@@ -337,14 +352,31 @@ impl Checker<'_> {
         }
     }
 
-    fn conv(&mut self, conv: &Conv) -> Result<()> {
-        let Conv { x, y, window, channels, groups, zero_point, weights, weight_zero_points, bias, finish } = conv;
+    /// How many weights a convolution has; there must be some.
+    fn weights(&self, window: &Window, channels: usize, groups: usize) -> Result<usize> {
         let c = window.input[3];
         require(
-            *groups > 0 && c.is_multiple_of(*groups) && channels.is_multiple_of(*groups),
+            groups > 0 && c.is_multiple_of(groups) && channels.is_multiple_of(groups),
             "channels do not fit the groups",
         )?;
-        let weights_len = sized(product(&[*channels, window.kernel[0], window.kernel[1], c / groups]))?;
+        sized(product(&[channels, window.kernel[0], window.kernel[1], c / groups]))
+    }
+
+    fn float_conv(&mut self, conv: &FloatConv) -> Result<()> {
+        let FloatConv { x, y, window, channels, groups, weights, bias, .. } = conv;
+        let len = self.weights(window, *channels, *groups)?;
+        require(len > 0, "a convolution without weights")?;
+        self.list(*weights, DataType::Float32, &[len])?;
+        self.optional(*bias, DataType::Float32, &[*channels])?;
+        let (from, to) = self.window(window, *channels)?;
+        self.read(*x, DataType::Float32, from)?;
+        self.write(*y, DataType::Float32, to)
+    }
+
+    fn conv(&mut self, conv: &Conv) -> Result<()> {
+        let Conv { x, y, row_stride, column, window, channels, groups, .. } = conv;
+        let Conv { zero_point, weights, weight_zero_points, bias, finish, .. } = conv;
+        let weights_len = self.weights(window, *channels, *groups)?;
         self.list(*weights, DataType::Int8, &[weights_len])?;
         self.optional(*weight_zero_points, DataType::Int8, &[1, *channels])?;
         self.optional(*bias, DataType::Int32, &[*channels])?;
@@ -352,9 +384,11 @@ impl Checker<'_> {
             self.read(*parameters, DataType::Float32, Some(2))?;
             require(!matches!(finish, Finish::Quantized { .. }), "a result with parameters found while running")?;
         }
-        let (from, to) = self.window(window, *channels)?;
+        let (from, _) = self.window(window, *channels)?;
         self.read(*x, DataType::Uint8, from)?;
-        self.finish(finish, *y, *channels, to)
+        require(column.checked_add(*channels).is_some_and(|end| end <= *row_stride), "results that overlap")?;
+        let positions = sized(product(&[window.input[0], window.output[0], window.output[1]]))?;
+        self.finish(finish, *y, *channels, extent(&[positions, *channels], *column, &[*row_stride, 1]))
     }
 
     fn quantized_product(&mut self, product: &MatMul<Quanta>) -> Result<()> {

@@ -449,7 +449,7 @@ describe('the package in Chromium', () => {
   test('nothing leaves the origin, nothing is blocked, nothing is complained about', async () => {
     const { requests, complaints, origin } = browser;
     // What workers ask for is among them.
-    for (const file of ['engine.wasm', 'compiler.wasm', 'worker.js', 'efficientnet-lite0-int8.onnx']) {
+    for (const file of ['engine-relaxed.wasm', 'compiler.wasm', 'worker.js', 'efficientnet-lite0-int8.onnx']) {
       assert.ok(requests.some((url) => url.endsWith(`/${file}`)), `there was no request for ${file}`);
     }
     const own = (url) => url.startsWith(`${origin}/`) || url.startsWith(`blob:${origin}/`);

@@ -34,17 +34,20 @@ fn conv_to_float(_: &ParsingContext, node: &NodeProto) -> Built {
     build(node, ConvSums { attributes: Attributes::of(node)?, float, weights: OnceLock::new() })
 }
 
+/// The attributes of a convolution.
 #[derive(Debug)]
-struct Attributes {
+pub struct Attributes {
     auto_pad: AutoPad,
     dilations: Option<Vec<i64>>,
-    group: usize,
+    /// Into how many independent parts the channels are split.
+    pub group: usize,
     pads: Option<Vec<i64>>,
     strides: Option<Vec<i64>>,
 }
 
 impl Attributes {
-    fn of(node: &NodeProto) -> TractResult<Self> {
+    /// From a node.
+    pub fn of(node: &NodeProto) -> TractResult<Self> {
         let group: i64 = super::attribute(node, "group", 1)?;
         ensure!(group > 0, "group must be positive");
         Ok(Self {
@@ -57,7 +60,7 @@ impl Attributes {
     }
 
     /// Geometry from the input's and the weights' shapes, everything checked.
-    fn geometry(&self, x: &[usize], w: &[usize]) -> TractResult<Geometry> {
+    pub fn geometry(&self, x: &[usize], w: &[usize]) -> TractResult<Geometry> {
         ensure!(x.len() >= 3 && w.len() == x.len(), "a convolution of {x:?} with {w:?} is not possible");
         ensure!(
             w[1].checked_mul(self.group) == Some(x[1]) && w[0].is_multiple_of(self.group),

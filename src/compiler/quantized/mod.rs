@@ -5,8 +5,8 @@
 //! stay 8 bits wide), computed by [`crate::kernels`]. Operands may be constants or computed; scales and zero points
 //! too.
 
-mod auto_pad;
-mod conv;
+pub mod auto_pad;
+pub mod conv;
 mod dynamic;
 pub mod elementwise;
 mod inputs;
