@@ -74,7 +74,7 @@ export declare namespace InferenceSession {
     readonly kernel: string;
     /** Shape of the result as it lies in memory: images are channels last. */
     readonly shape: readonly number[];
-    /** How long it took. */
+    /** How long it took. Browsers round times, to 100 or 1000 unless the page is cross-origin isolated. */
     readonly microseconds: number;
     /** Products that were added up. */
     readonly macs: number;
@@ -297,7 +297,8 @@ function record({ steps, began }: NonNullable<RunResult['profile']>): InferenceS
       duration: microseconds / 1000,
       detail: { kernel, shape, macs },
     });
-    return { name, opType, kernel, shape, microseconds, macs };
+    // Clocks do not tell less than a tenth apart.
+    return { name, opType, kernel, shape, microseconds: Math.round(10 * microseconds) / 10, macs };
   });
 }
 

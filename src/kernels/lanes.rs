@@ -172,6 +172,12 @@ mod form {
         ]
     }
 
+    /// The larger of each two unsigned bytes.
+    #[inline(always)]
+    pub fn larger_bytes(v: I32x4, bytes: &[u8; 16]) -> I32x4 {
+        I32x4(u8x16_max(v.0, load_bytes(bytes)))
+    }
+
     /// Bytes of a vector.
     #[inline(always)]
     pub fn bytes(v: I32x4) -> [u8; 16] {
@@ -425,6 +431,13 @@ mod form {
     }
 
     #[inline(always)]
+    pub fn larger_bytes(v: I32x4, other: &[u8; 16]) -> I32x4 {
+        let mut larger = bytes(v);
+        larger.iter_mut().zip(other).for_each(|(a, &b)| *a = b.max(*a));
+        I32x4(from_fn(|i| i32::from_le_bytes([0, 1, 2, 3].map(|k| larger[4 * i + k]))))
+    }
+
+    #[inline(always)]
     pub fn bytes(v: I32x4) -> [u8; 16] {
         from_fn(|i| v.0[i / 4].to_le_bytes()[i % 4])
     }
@@ -472,8 +485,8 @@ mod form {
 }
 
 pub(crate) use form::{
-    F32x4, I32x4, Mask, bytes, interleave_2, interleave_3, interleave_4, narrow, split, transpose_4, transpose_16,
-    widen,
+    F32x4, I32x4, Mask, bytes, interleave_2, interleave_3, interleave_4, larger_bytes, narrow, split, transpose_4,
+    transpose_16, widen,
 };
 
 macro_rules! operator {

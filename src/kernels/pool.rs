@@ -1,307 +1,506 @@
-//! Pools over `[n, h, w, c]` and means along an axis. All work on whole rows of channels, so that loops vectorise.
+//! Pools and means over `[n, h, w, c]`.
+//!
+//! All of them work on 16 channels at a time, which never meet. Sums of floats are added up in row-major order of the
+//! elements of a window, as `docs/numerics.md` says, so neither the vectors nor a division of the rows change a result.
 
 use std::ops::Range;
 
+use super::lanes::{BLOCK, F32x4, I32x4, bytes, larger_bytes, load_block, narrow, store_block, widen};
 use super::quantize::round_to_i32;
 use super::{Quantization, Rows, Window};
 
-/// Channels that are summed at a time: the sums stay in the nearest cache.
-const BLOCK: usize = 256;
+/// Sixteen vectors' worth of numbers of an element type, one for each channel.
+type Block<T> = [T; BLOCK];
 
-/// Calls `f` with each output position of `rows` (counted through `[n, oh]`) and the offsets in `x`, in elements, of the
-/// taps inside of the input, in row-major order.
-fn positions(window: &Window, rows: Range<usize>, mut f: impl FnMut(usize, &[usize])) {
-    let [_, h, w, c] = window.input;
+/// The taps along one axis that lie inside of the input.
+#[derive(Clone, Copy)]
+struct Taps {
+    /// Position of the first.
+    first: usize,
+    /// From one to the next.
+    step: usize,
+    count: usize,
+}
+
+impl Taps {
+    /// Along `axis` (0 for rows, 1 for columns), of the window at `position`.
+    fn new(window: &Window, axis: usize, position: usize) -> Self {
+        let size = window.input[1 + axis] as u64;
+        let step = window.dilations[axis].max(1) as u64;
+        let (start, pad) = (position as u64 * window.strides[axis] as u64, window.pads[axis] as u64);
+        // Taps before `limit`, counted from the first element of padding.
+        let taps = |limit: u64| limit.saturating_sub(start).div_ceil(step).min(window.kernel[axis] as u64);
+        let (before, until) = (taps(pad), taps(pad + size));
+        let count = until.saturating_sub(before) as usize;
+        let first = if count > 0 { (start + before * step - pad) as usize } else { 0 };
+        Self { first, step: step as usize, count }
+    }
+}
+
+/// A window in one image: where its taps lie in the input.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Of the first row of the image, counted through all.
+    image: usize,
+    width: usize,
+    channels: usize,
+    rows: Taps,
+    columns: Taps,
+}
+
+impl Place {
+    /// Calls `f` with the index of channel `channel` of the first tap of each row.
+    #[inline(always)]
+    fn lines(&self, channel: usize, mut f: impl FnMut(usize)) {
+        for row in 0..self.rows.count {
+            let line = (self.image + self.rows.first + row * self.rows.step) * self.width;
+            f((line + self.columns.first) * self.channels + channel);
+        }
+    }
+
+    /// Calls `f` with channel `channel` of each tap, row by row.
+    #[inline(always)]
+    fn each<T: Copy>(&self, x: &[T], channel: usize, mut f: impl FnMut(T)) {
+        let step = self.columns.step * self.channels;
+        self.lines(channel, |at| (0..self.columns.count).for_each(|i| f(x[at + i * step])));
+    }
+
+    /// Calls `f` with 16 channels, from `channel` on, of each tap, row by row. There are at least as many channels.
+    #[inline(always)]
+    fn each_block<T>(&self, x: &[T], channel: usize, mut f: impl FnMut(&Block<T>)) {
+        let step = self.columns.step * self.channels;
+        if self.columns.count == 0 {
+            return;
+        }
+        let len = (self.columns.count - 1) * step + BLOCK;
+        // One check of bounds for each row.
+        self.lines(channel, |at| {
+            x[at..][..len].chunks(step).for_each(|tap| tap.first_chunk().into_iter().for_each(&mut f))
+        });
+    }
+
+    fn count(&self) -> usize {
+        self.rows.count * self.columns.count
+    }
+}
+
+/// Computes each block of 16 channels of each position with `block`, from the taps and the first channel; fewer channels
+/// are computed one by one with `one`.
+#[inline(always)]
+fn windows<T: Copy, U: Copy>(
+    window: &Window,
+    x: &[T],
+    y: &mut [U],
+    rows: Range<usize>,
+    block: impl Fn(&Place, usize) -> Block<U>,
+    one: impl Fn(&Place, usize) -> U,
+) {
+    let [n, h, w, c] = window.input;
     let [oh, ow] = window.output;
-    let [kh, kw] = window.kernel;
-    // The taps of one axis that lie inside.
-    let inside = |at: usize, kernel: usize, d: usize, size: usize| {
-        (0..kernel).filter_map(move |k| {
-            let position = (at * window.strides[d] + k * window.dilations[d]).checked_sub(window.pads[d])?;
-            (position < size).then_some(position)
-        })
-    };
-    let mut taps = Vec::with_capacity(kh.saturating_mul(kw).min(1 << 16));
-    for row in rows {
-        let (batch, oy) = (row / oh, row % oh);
-        for ox in 0..ow {
-            taps.clear();
-            for y in inside(oy, kh, 0, h) {
-                taps.extend(inside(ox, kw, 1, w).map(|x| ((batch * h + y) * w + x) * c));
+    let needed = [n, h, w, c].iter().try_fold(1usize, |a, &b| a.checked_mul(b));
+    assert!(needed.is_some_and(|needed| x.len() >= needed), "the input is too short");
+    if rows.is_empty() || ow * c == 0 {
+        return;
+    }
+    assert!(rows.end <= n * oh, "rows beyond the output");
+    let columns: Vec<Taps> = (0..ow).map(|column| Taps::new(window, 1, column)).collect();
+    for (row, y) in rows.clone().zip(y[rows.start * ow * c..rows.end * ow * c].chunks_exact_mut(ow * c)) {
+        let taps = Taps::new(window, 0, row % oh);
+        for (y, &columns) in y.chunks_exact_mut(c).zip(&columns) {
+            let place = Place { image: row / oh * h, width: w, channels: c, rows: taps, columns };
+            let (whole, rest) = y.as_chunks_mut::<BLOCK>();
+            let mut channel = 0;
+            for y in whole {
+                *y = block(&place, channel);
+                channel += BLOCK;
             }
-            f((row * ow + ox) * c, &taps);
+            if rest.is_empty() {
+                continue;
+            }
+            if c >= BLOCK {
+                // The last block, which begins earlier.
+                let y = &mut y[c - BLOCK..];
+                y.copy_from_slice(&block(&place, c - BLOCK));
+            } else {
+                for y in rest {
+                    *y = one(&place, channel);
+                    channel += 1;
+                }
+            }
         }
     }
 }
 
-fn max<T: Copy>(
-    window: &Window,
-    x: &[T],
-    y: &mut [T],
-    rows: Range<usize>,
-    least: T,
-    larger: impl Fn(T, T) -> T + Copy,
-) {
-    let c = window.input[3];
-    positions(window, rows, |at, taps| {
-        let y = &mut y[at..][..c];
-        match taps.split_first() {
-            None => y.fill(least),
-            Some((&first, others)) => {
-                y.copy_from_slice(&x[first..][..c]);
-                for &tap in others {
-                    for (y, &x) in y.iter_mut().zip(&x[tap..][..c]) {
-                        *y = larger(*y, x);
-                    }
-                }
-            }
-        }
-    });
+/// 16 elements.
+#[inline(always)]
+fn sixteen<T>(x: &[T], at: usize) -> &Block<T> {
+    x[at..][..BLOCK].first_chunk().expect("16 elements")
 }
 
-/// The largest element of each window; what lies outside never is. `rows` are output rows, counted through `[n, oh]`.
+/// Largest quantum of each window, to the output rows `rows`, counted through `[n, oh]`. What lies outside of the input
+/// has no part in it; a window without elements gives 0.
 ///
 /// # Panics
-/// If a slice is shorter than the window says.
+///
+/// When a slice is too short.
 pub fn max_pool(window: Window, x: &[u8], y: &mut [u8], rows: Range<usize>) {
-    max(&window, x, y, rows, 0, |a, b| a.max(b));
+    let block = |place: &Place, channel: usize| {
+        let mut largest = I32x4::splat(0);
+        place.each_block(x, channel, |taps| largest = larger_bytes(largest, taps));
+        bytes(largest)
+    };
+    let one = |place: &Place, channel: usize| {
+        let mut largest = 0;
+        place.each(x, channel, |v| largest = v.max(largest));
+        largest
+    };
+    windows(&window, x, y, rows, block, one);
 }
 
-/// [`max_pool`] of floats; NaN is larger than all else.
+/// Largest number of each window, as [`max_pool`]; a window without elements gives negative infinity. NaN is passed over.
 ///
 /// # Panics
-/// If a slice is shorter than the window says.
+///
+/// When a slice is too short.
 pub fn max_pool_f32(window: Window, x: &[f32], y: &mut [f32], rows: Range<usize>) {
-    max(&window, x, y, rows, f32::NEG_INFINITY, |a, b| if b > a || b.is_nan() { b } else { a });
+    let block = |place: &Place, channel: usize| {
+        let mut largest = [F32x4::splat(f32::NEG_INFINITY); 4];
+        place.each_block(x, channel, |taps| {
+            let v = load_block(taps);
+            largest = [0, 1, 2, 3].map(|i| largest[i].or_higher(v[i]));
+        });
+        let mut y = [0.0; BLOCK];
+        store_block(largest, &mut y);
+        y
+    };
+    let one = |place: &Place, channel: usize| {
+        let mut largest = f32::NEG_INFINITY;
+        place.each(x, channel, |v| largest = if largest < v { v } else { largest });
+        largest
+    };
+    windows(&window, x, y, rows, block, one);
 }
 
-/// Sums of the taps, block by block of channels, in row-major order: one sum for each channel, as docs/numerics.md says.
-fn sums<T: Copy>(
-    window: &Window,
-    x: &[T],
-    rows: Range<usize>,
-    include_pads: bool,
-    value: impl Fn(T) -> f32 + Copy,
-    mut emit: impl FnMut(usize, &[f32], f32),
-) {
-    let c = window.input[3];
-    let whole = window.kernel[0].saturating_mul(window.kernel[1]);
-    let mut sums = [0f32; BLOCK];
-    positions(window, rows, |at, taps| {
-        let count = if include_pads { whole } else { taps.len() };
-        for first in (0..c).step_by(BLOCK) {
-            let sums = &mut sums[..BLOCK.min(c - first)];
-            sums.fill(0.0);
-            for &tap in taps {
-                for (sum, &x) in sums.iter_mut().zip(&x[tap + first..][..BLOCK.min(c - first)]) {
-                    *sum += value(x);
-                }
-            }
-            emit(at + first, sums, count as f32);
-        }
-    });
+/// Number that the sum of a window is divided by.
+fn divisor(window: &Window, place: &Place, count_include_pad: bool) -> f32 {
+    (if count_include_pad { window.kernel[0] * window.kernel[1] } else { place.count() }) as f32
 }
 
-/// The mean of each window: `(x - zx) * sx` added up in row-major order, divided by the count and by the scale of the
-/// result, plus its zero point, rounded. The count is that of the taps inside, or of the whole kernel.
+/// Average of each window, to the output rows `rows`, counted through `[n, oh]`:
+/// `sat(rint(sum of (x - zx) * sx / count / sy + zy))`, each operation in f32. `count` is the number of elements in the
+/// window, or with `count_include_pad` all of the kernel. A window without elements gives 0.
 ///
 /// # Panics
-/// If a slice is shorter than the window says.
+///
+/// When a slice is too short.
 pub fn average_pool(
     window: Window,
     x: &[u8],
     y: &mut [u8],
     from: Quantization,
     to: Quantization,
-    include_pads: bool,
+    count_include_pad: bool,
     rows: Range<usize>,
 ) {
-    let zero_point = from.zero_point as i32;
-    let value = |q: u8| (q as i32 - zero_point) as f32 * from.scale;
-    sums(&window, x, rows, include_pads, value, |at, sums, count| {
-        for (y, sum) in y[at..].iter_mut().zip(sums) {
-            *y = round_to_i32(sum / count / to.scale + to.zero_point as f32).clamp(0, 255) as u8;
+    let block = |place: &Place, channel: usize| {
+        let (zero_point, scale) = (I32x4::splat(from.zero_point.into()), F32x4::splat(from.scale));
+        let mut sums = [F32x4::splat(0.0); 4];
+        place.each_block(x, channel, |taps| {
+            let q = widen(taps);
+            sums = [0, 1, 2, 3].map(|i| sums[i] + F32x4::from_int(q[i] - zero_point) * scale);
+        });
+        let count = F32x4::splat(divisor(&window, place, count_include_pad));
+        narrow(sums.map(|sum| finish(sum / count, to)), 0)
+    };
+    let one = |place: &Place, channel: usize| {
+        let mut sum = 0f32;
+        place.each(x, channel, |v| sum += (v as i32 - from.zero_point as i32) as f32 * from.scale);
+        let mean = sum / divisor(&window, place, count_include_pad);
+        round_to_i32(mean / to.scale + to.zero_point as f32).clamp(0, 255) as u8
+    };
+    windows(&window, x, y, rows, block, one);
+}
+
+/// `rint(mean / sy + zy)`, as far as it is near the range of quanta.
+#[inline(always)]
+fn finish(mean: F32x4, to: Quantization) -> I32x4 {
+    near(mean / F32x4::splat(to.scale) + F32x4::splat(to.zero_point.into())).round_small()
+}
+
+/// What saturates anyway is brought to where rounding is easy; NaN becomes 0.
+#[inline(always)]
+fn near(v: F32x4) -> F32x4 {
+    F32x4::splat(65536.0).or_lower(F32x4::splat(-65536.0).or_higher(v.nan_to_zero()))
+}
+
+/// Average of each window, as [`average_pool`], of floats: `sum / count`.
+///
+/// # Panics
+///
+/// When a slice is too short.
+pub fn average_pool_f32(window: Window, x: &[f32], y: &mut [f32], count_include_pad: bool, rows: Range<usize>) {
+    let block = |place: &Place, channel: usize| {
+        let mut sums = [F32x4::splat(0.0); 4];
+        place.each_block(x, channel, |taps| {
+            let v = load_block(taps);
+            sums = [0, 1, 2, 3].map(|i| sums[i] + v[i]);
+        });
+        let count = F32x4::splat(divisor(&window, place, count_include_pad));
+        let mut y = [0.0; BLOCK];
+        store_block(sums.map(|sum| sum / count), &mut y);
+        y
+    };
+    let one = |place: &Place, channel: usize| {
+        let mut sum = 0f32;
+        place.each(x, channel, |v| sum += v);
+        sum / divisor(&window, place, count_include_pad)
+    };
+    windows(&window, x, y, rows, block, one);
+}
+
+/// Calls `f` for each outer block: its elements and results.
+#[inline(always)]
+fn blocks<T, U>(rows: Rows, x: &[T], y: &mut [U], mut f: impl FnMut(&[T], &mut [U])) {
+    let Rows { outer, count, inner } = rows;
+    let len = count.checked_mul(inner).expect("sizes of a mean overflow");
+    for i in 0..outer {
+        f(&x[i * len..][..len], &mut y[i * inner..][..inner]);
+    }
+}
+
+/// So many sums of bytes fit into 16 bits.
+const SHORT: usize = 257;
+
+/// Mean along the middle dimension: `sat(rint(f32(sum of (x - zx)) * (sx / (sy * count))) + zy)`, the sum in 32-bit
+/// integers. A global average pool is `outer` images of `count` positions with `inner` channels.
+///
+/// # Panics
+///
+/// When a slice is too short.
+pub fn mean(rows: Rows, x: &[u8], y: &mut [u8], from: Quantization, to: Quantization) {
+    let Rows { count, inner, .. } = rows;
+    let multiplier = from.scale / (to.scale * count as f32);
+    // Modulo 2^32, as all sums of quanta.
+    let zeros = (count as i32).wrapping_mul(from.zero_point.into());
+    let quantum = |sum: u32| {
+        let v = (sum as i32).wrapping_sub(zeros) as f32 * multiplier;
+        round_to_i32(v).saturating_add(to.zero_point.into()).clamp(0, 255) as u8
+    };
+    blocks(rows, x, y, |x, y| {
+        if inner == 1 {
+            y[0] = quantum(x.iter().fold(0u32, |sum, &v| sum.wrapping_add(v.into())));
+            return;
+        }
+        let (whole, rest) = y.as_chunks_mut::<BLOCK>();
+        let mut at = 0;
+        for y in whole {
+            let mut sums = [0u32; BLOCK];
+            for part in x.chunks(SHORT.saturating_mul(inner)) {
+                let mut short = [0u16; BLOCK];
+                for row in part.chunks_exact(inner) {
+                    for (sum, &v) in short.iter_mut().zip(sixteen(row, at)) {
+                        *sum = sum.wrapping_add(v.into());
+                    }
+                }
+                for (sum, short) in sums.iter_mut().zip(short) {
+                    *sum = sum.wrapping_add(short.into());
+                }
+            }
+            *y = sums.map(quantum);
+            at += BLOCK;
+        }
+        let mut sums = [0u32; BLOCK];
+        for row in x.chunks_exact(inner.max(1)) {
+            for (sum, &v) in sums.iter_mut().zip(&row[at..]) {
+                *sum = sum.wrapping_add(v.into());
+            }
+        }
+        for (y, sum) in rest.iter_mut().zip(sums) {
+            *y = quantum(sum);
         }
     });
 }
 
-/// [`average_pool`] of floats.
+/// Mean along the middle dimension, of floats: `sum / count`, added up in order.
 ///
 /// # Panics
-/// If a slice is shorter than the window says.
-pub fn average_pool_f32(window: Window, x: &[f32], y: &mut [f32], include_pads: bool, rows: Range<usize>) {
-    sums(
-        &window,
-        x,
-        rows,
-        include_pads,
-        |v| v,
-        |at, sums, count| {
-            for (y, sum) in y[at..].iter_mut().zip(sums) {
-                *y = sum / count;
-            }
-        },
-    );
-}
-
-/// Sums along the middle axis, block by block of the last.
-fn means<T: Copy, S: Copy + Default>(
-    rows: Rows,
-    x: &[T],
-    add: impl Fn(S, T) -> S + Copy,
-    mut emit: impl FnMut(usize, &[S]),
-) {
-    let Rows { outer, count, inner } = rows;
-    let mut sums = [S::default(); BLOCK];
-    for o in 0..outer {
-        for first in (0..inner).step_by(BLOCK) {
-            let width = BLOCK.min(inner - first);
-            let sums = &mut sums[..width];
-            sums.fill(S::default());
-            for i in 0..count {
-                for (sum, &x) in sums.iter_mut().zip(&x[(o * count + i) * inner + first..][..width]) {
-                    *sum = add(*sum, x);
+///
+/// When a slice is too short.
+pub fn mean_f32(rows: Rows, x: &[f32], y: &mut [f32]) {
+    let Rows { count, inner, .. } = rows;
+    blocks(rows, x, y, |x, y| {
+        y.fill(0.0);
+        if inner == 1 {
+            y[0] = x.iter().fold(0.0, |sum, v| sum + v);
+        } else {
+            for row in x.chunks_exact(inner.max(1)) {
+                for (sum, v) in y.iter_mut().zip(row) {
+                    *sum += v;
                 }
             }
-            emit(o * inner + first, sums);
         }
-    }
-}
-
-/// The mean along an axis: `rint(f32(sum of (x - zx)) * (sx / (sy * count))) + zy`, the sum in 32 bits.
-///
-/// # Panics
-/// If a slice is shorter than the sizes say.
-pub fn mean(rows: Rows, x: &[u8], y: &mut [u8], from: Quantization, to: Quantization) {
-    let multiplier = from.scale / (to.scale * rows.count as f32);
-    // Exact: the sum of the differences, modulo 2^32.
-    let shift = (rows.count as i32).wrapping_mul(from.zero_point as i32);
-    means(
-        rows,
-        x,
-        |sum: i32, q| sum.wrapping_add(q as i32),
-        |at, sums| {
-            for (y, sum) in y[at..].iter_mut().zip(sums) {
-                let rounded = round_to_i32(sum.wrapping_sub(shift) as f32 * multiplier);
-                *y = rounded.saturating_add(to.zero_point as i32).clamp(0, 255) as u8;
-            }
-        },
-    );
-}
-
-/// The mean of floats along an axis.
-///
-/// # Panics
-/// If a slice is shorter than the sizes say.
-pub fn mean_f32(rows: Rows, x: &[f32], y: &mut [f32]) {
-    means(
-        rows,
-        x,
-        |sum: f32, v| sum + v,
-        |at, sums| {
-            for (y, sum) in y[at..].iter_mut().zip(sums) {
-                *y = sum / rows.count as f32;
-            }
-        },
-    );
+        for sum in y {
+            *sum /= count as f32;
+        }
+    });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::conv::tests::Random;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
-    /// The values of a window's taps, by the definition.
-    fn taps(window: &Window, x: &[u8], [b, oy, ox, ch]: [usize; 4]) -> Vec<u8> {
-        let [_, h, w, c] = window.input.map(|d| d as isize);
-        let mut found = vec![];
-        for ky in 0..window.kernel[0] {
-            for kx in 0..window.kernel[1] {
-                let y = (oy * window.strides[0] + ky * window.dilations[0]) as isize - window.pads[0] as isize;
-                let x_ = (ox * window.strides[1] + kx * window.dilations[1]) as isize - window.pads[1] as isize;
-                if (0..h).contains(&y) && (0..w).contains(&x_) {
-                    found.push(x[(((b as isize * h + y) * w + x_) * c) as usize + ch]);
-                }
-            }
-        }
-        found
-    }
-
-    #[test]
-    fn every_window_equals_the_definition() {
-        let mut seed = 1u32;
-        let mut byte = || {
-            seed = seed.wrapping_mul(1664525).wrapping_add(1013904223);
-            (seed >> 24) as u8
-        };
-        let (from, to) = (Quantization { scale: 0.05, zero_point: 117 }, Quantization { scale: 0.031, zero_point: 3 });
-        for channels in [1, 3, 15, 16, 17, 33, 300] {
-            for (kernel, strides, dilations, pads, output) in [
-                ([1, 1], [1, 1], [1, 1], [0, 0], [6, 5]),
-                ([3, 3], [2, 2], [1, 1], [1, 1], [3, 3]),
-                ([2, 3], [1, 2], [2, 1], [1, 1], [6, 3]),
-                ([5, 5], [1, 1], [1, 1], [2, 2], [6, 5]),
-                // The last window reaches far beyond the end, as with ceil_mode.
-                ([3, 3], [3, 3], [1, 1], [0, 0], [2, 2]),
-            ] {
-                let window = Window { input: [2, 6, 5, channels], output, kernel, strides, dilations, pads };
-                let x: Vec<u8> = (0..2 * 30 * channels).map(|_| byte()).collect();
-                let wide: Vec<f32> = x.iter().map(|&q| q as f32).collect();
-                let len = 2 * output[0] * output[1] * channels;
-                let rows = 0..2 * output[0];
-                let mut y = [vec![0u8; len], vec![0; len], vec![0; len]];
-                let mut floats = [vec![0f32; len], vec![0f32; len]];
-                max_pool(window, &x, &mut y[0], rows.clone());
-                average_pool(window, &x, &mut y[1], from, to, false, rows.clone());
-                average_pool(window, &x, &mut y[2], from, to, true, rows.clone());
-                max_pool_f32(window, &wide, &mut floats[0], rows.clone());
-                average_pool_f32(window, &wide, &mut floats[1], false, rows);
-                for i in 0..len {
-                    let (ch, p) = (i % channels, i / channels);
-                    let at = [p / (output[0] * output[1]), p / output[1] % output[0], p % output[1], ch];
-                    let found = taps(&window, &x, at);
-                    assert_eq!(y[0][i], *found.iter().max().unwrap(), "{window:?}");
-                    assert_eq!(floats[0][i], *found.iter().max().unwrap() as f32);
-                    let sum = found.iter().fold(0f32, |s, &q| s + (q as i32 - 117) as f32 * 0.05);
-                    for (y, count) in [(y[1][i], found.len()), (y[2][i], kernel[0] * kernel[1])] {
-                        let want = (sum / count as f32 / 0.031 + 3.0).round_ties_even().clamp(0.0, 255.0);
-                        assert_eq!(y, want as u8, "{window:?}");
+    /// Calls `f` with the index of each result and the elements of its window, found one by one.
+    fn definition<T: Copy>(window: &Window, x: &[T], mut f: impl FnMut(usize, &[T])) {
+        let [n, h, w, c] = window.input;
+        let [oh, ow] = window.output;
+        for at in 0..n * oh * ow * c {
+            let (b, oy, ox, channel) = (at / (oh * ow * c), at / (ow * c) % oh, at / c % ow, at % c);
+            let mut taps = Vec::new();
+            for ky in 0..window.kernel[0] {
+                for kx in 0..window.kernel[1] {
+                    let iy = (oy * window.strides[0] + ky * window.dilations[0]).checked_sub(window.pads[0]);
+                    let ix = (ox * window.strides[1] + kx * window.dilations[1]).checked_sub(window.pads[1]);
+                    if let (Some(iy), Some(ix)) = (iy.filter(|&i| i < h), ix.filter(|&i| i < w)) {
+                        taps.push(x[((b * h + iy) * w + ix) * c + channel]);
                     }
-                    let sum: f32 = found.iter().fold(0f32, |s, &q| s + q as f32);
-                    assert_eq!(floats[1][i], sum / found.len() as f32);
                 }
+            }
+            f(at, &taps);
+        }
+    }
+
+    fn bits(y: &[f32]) -> Vec<u32> {
+        // What NaN looks like is left to the processor.
+        y.iter().map(|v| if v.is_nan() { f32::NAN.to_bits() } else { v.to_bits() }).collect()
+    }
+
+    fn check(window: Window, random: &mut Random) {
+        let x: Vec<u8> = (0..window.input.iter().product()).map(|_| random.quantum()).collect();
+        let floats: Vec<f32> = x.iter().map(|&v| (v as f32 - 100.3) * 0.37).collect();
+        let rows = window.input[0] * window.output[0];
+        let size = rows * window.output[1] * window.input[3];
+        let parts = [0..rows / 3, rows / 3..rows];
+        let whole = window.kernel[0] * window.kernel[1];
+
+        let (mut y, mut expected) = (vec![1u8; size], vec![2u8; size]);
+        for part in parts.clone() {
+            max_pool(window, &x, &mut y, part);
+        }
+        definition(&window, &x, |at, taps| expected[at] = taps.iter().copied().max().unwrap_or(0));
+        assert!(y == expected, "{window:?}");
+
+        let (mut z, mut wanted) = (vec![1f32; size], vec![2f32; size]);
+        for part in parts.clone() {
+            max_pool_f32(window, &floats, &mut z, part);
+        }
+        definition(&window, &floats, |at, t| wanted[at] = t.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+        assert_eq!(bits(&z), bits(&wanted), "{window:?}");
+
+        for include in [false, true] {
+            for part in parts.clone() {
+                average_pool_f32(window, &floats, &mut z, include, part);
+            }
+            definition(&window, &floats, |at, taps| {
+                let count = if include { whole } else { taps.len() };
+                wanted[at] = taps.iter().fold(0.0, |s, v| s + v) / count as f32;
+            });
+            assert_eq!(bits(&z), bits(&wanted), "{window:?}");
+            for (sx, zx, sy, zy) in [(0.1, 0, 0.1, 0), (0.03, 255, 0.021, 127), (1.0, 7, 2.0, 255), (9e9, 128, 1e-9, 3)]
+            {
+                let from = Quantization { scale: sx, zero_point: zx };
+                let to = Quantization { scale: sy, zero_point: zy };
+                for part in parts.clone() {
+                    average_pool(window, &x, &mut y, from, to, include, part);
+                }
+                definition(&window, &x, |at, taps| {
+                    let count = if include { whole } else { taps.len() };
+                    let sum = taps.iter().fold(0f32, |s, &q| s + (q as i32 - zx as i32) as f32 * sx);
+                    expected[at] = round_to_i32(sum / count as f32 / sy + zy as f32).clamp(0, 255) as u8;
+                });
+                assert!(y == expected, "{window:?} {from:?} {to:?}");
             }
         }
     }
 
     #[test]
-    fn means_equal_the_definition_at_the_extremes() {
-        for (fill, zero_point) in [(0u8, 255u8), (255, 0), (128, 128), (7, 9)] {
-            for rows in [
-                Rows { outer: 2, count: 49, inner: 17 },
-                Rows { outer: 1, count: 1, inner: 300 },
-                Rows { outer: 3, count: 5, inner: 1 },
-            ] {
-                let x: Vec<u8> = (0..rows.outer * rows.count * rows.inner)
-                    .map(|i| if i % 3 == 0 { fill } else { fill.wrapping_add(i as u8) })
-                    .collect();
-                let (from, to) =
-                    (Quantization { scale: 0.02, zero_point }, Quantization { scale: 0.03, zero_point: 100 });
-                let mut y = vec![0; rows.outer * rows.inner];
-                mean(rows, &x, &mut y, from, to);
-                let wide: Vec<f32> = x.iter().map(|&q| q as f32).collect();
-                let mut floats = vec![0f32; y.len()];
-                mean_f32(rows, &wide, &mut floats);
-                for (i, &y) in y.iter().enumerate() {
-                    let all =
-                        || (0..rows.count).map(|k| x[(i / rows.inner * rows.count + k) * rows.inner + i % rows.inner]);
-                    let sum: i32 = all().map(|q| q as i32 - zero_point as i32).sum();
-                    let rounded = (sum as f32 * (0.02 / (0.03 * rows.count as f32))).round_ties_even() as i32;
-                    assert_eq!(y as i32, (rounded + 100).clamp(0, 255), "{rows:?}");
-                    assert_eq!(floats[i], all().fold(0f32, |s, q| s + q as f32) / rows.count as f32);
+    fn every_remainder_of_channels() {
+        let mut random = Random(5);
+        for c in (1..=34).chain([48, 63]) {
+            let (input, output, pads) = ([2, 5, 6, c], [3, 3], [1, 1]);
+            let window = Window { input, output, kernel: [3, 3], strides: [2, 2], dilations: [1, 1], pads };
+            check(window, &mut random);
+        }
+    }
+
+    #[test]
+    fn windows_of_all_kinds() {
+        let mut random = Random(6);
+        // Input, output, kernel, strides, dilations, pads. Some windows lie outside of the input.
+        type Case = ([usize; 4], [usize; 2], [usize; 2], [usize; 2], [usize; 2], [usize; 2]);
+        let cases: &[Case] = &[
+            ([1, 7, 7, 20], [1, 1], [7, 7], [1, 1], [1, 1], [0, 0]),
+            ([1, 9, 8, 17], [4, 4], [2, 2], [2, 2], [1, 1], [0, 0]),
+            ([1, 9, 9, 3], [9, 9], [3, 3], [1, 1], [2, 2], [2, 2]),
+            ([2, 6, 7, 16], [6, 8], [5, 3], [1, 1], [1, 1], [2, 2]),
+            ([1, 3, 3, 18], [6, 6], [2, 2], [1, 1], [1, 1], [3, 3]),
+            ([1, 4, 4, 5], [5, 6], [1, 1], [2, 3], [1, 1], [2, 1]),
+            ([1, 5, 30, 4], [2, 7], [4, 9], [2, 4], [1, 1], [1, 4]),
+        ];
+        for &(input, output, kernel, strides, dilations, pads) in cases {
+            check(Window { input, output, kernel, strides, dilations, pads }, &mut random);
+        }
+    }
+
+    #[test]
+    fn means() {
+        let mut random = Random(7);
+        for inner in (1..=35).chain([64]) {
+            for count in [1, 2, 49, 256, 257, 258, 600] {
+                let rows = Rows { outer: 2, count, inner };
+                let x: Vec<u8> = (0..2 * count * inner).map(|_| random.quantum()).collect();
+                let floats: Vec<f32> = x.iter().map(|&v| v as f32 * 0.31 - 3.0).collect();
+                let mut y = vec![0u8; 2 * inner];
+                let mut z = vec![9f32; 2 * inner];
+                mean_f32(rows, &floats, &mut z);
+                for (sx, zx, sy, zy) in [(0.1, 0, 0.1, 0), (0.03, 255, 0.01, 200), (1.0, 7, 2.0, 255)] {
+                    let from = Quantization { scale: sx, zero_point: zx };
+                    let to = Quantization { scale: sy, zero_point: zy };
+                    mean(rows, &x, &mut y, from, to);
+                    for (at, &q) in y.iter().enumerate() {
+                        let index = |k: usize| (at / inner * count + k) * inner + at % inner;
+                        let sum: i32 = (0..count).map(|k| x[index(k)] as i32 - zx as i32).sum();
+                        let v = round_to_i32(sum as f32 * (sx / (sy * count as f32))) + zy as i32;
+                        assert_eq!(q as i32, v.clamp(0, 255), "{rows:?} {at}");
+                        let sum = (0..count).fold(0f32, |s, k| s + floats[index(k)]);
+                        assert_eq!(z[at].to_bits(), (sum / count as f32).to_bits(), "{rows:?} {at}");
+                    }
                 }
             }
         }
+        let all = vec![255u8; 3 * 70_000];
+        let mut y = [0; 3];
+        let same = Quantization { scale: 0.5, zero_point: 0 };
+        mean(Rows { outer: 1, count: 70_000, inner: 3 }, &all, &mut y, same, same);
+        assert_eq!(y, [255; 3]);
+    }
+
+    #[test]
+    fn slices_too_short_are_refused() {
+        // A panic would abort the wasm test.
+        if cfg!(target_arch = "wasm32") {
+            return;
+        }
+        let (input, output) = ([1, 4, 4, 5], [2, 2]);
+        let window = Window { input, output, kernel: [2, 2], strides: [2, 2], dilations: [1, 1], pads: [0, 0] };
+        let attempt = |x: usize, y: usize, end: usize| {
+            std::panic::catch_unwind(|| max_pool(window, &vec![0; x], &mut vec![0; y], 0..end)).is_ok()
+        };
+        assert!(attempt(80, 20, 2));
+        assert!(!attempt(79, 20, 2));
+        assert!(!attempt(80, 19, 2));
+        assert!(!attempt(80, 20, 3));
     }
 }
