@@ -80,34 +80,34 @@ fn small_nets_run_without_the_compiler() {
     assert!(needing.is_empty(), "{needing:#?}");
 }
 
-/// What has no steps, and in how many of the fixtures: three spatial dimensions, vectors as operands of products, 16-bit
-/// quanta, parameters that are fed, reversed slices, transposed A, integer arithmetic, and what stands at the tail of a
-/// net. Whoever adds steps shortens the list.
-const NEED_THE_COMPILER: [(&str, usize); 24] = [
-    ("ArgMax", 1),
-    ("BiasGelu", 1),
-    ("Conv", 6),
-    ("ConvInteger", 2),
-    ("DequantizeLinear", 6),
-    ("Gemm", 4),
-    ("Identity", 1),
-    ("If", 1),
-    ("MatMulInteger", 18),
-    ("Mul", 1),
-    ("Not", 1),
-    ("PRelu", 4),
-    ("Pad", 24),
-    ("QGemm", 26),
-    ("QLinearAveragePool", 6),
-    ("QLinearConv", 6),
-    ("QLinearMatMul", 24),
-    ("QLinearWhere", 24),
-    ("QuantizeLinear", 15),
-    ("ReduceMean", 4),
-    ("SkipLayerNormalization", 1),
-    ("Slice", 14),
-    ("Tile", 12),
-    ("TopK", 1),
+/// Operators that have no steps in at least one of the fixtures: with three spatial dimensions, vectors as operands of
+/// products, 16-bit quanta, parameters that are fed, reversed slices, transposed A, integer arithmetic; and what stands at
+/// the tail of a net. Whoever adds steps shortens the list.
+const NEED_THE_COMPILER: [&str; 24] = [
+    "ArgMax",
+    "BiasGelu",
+    "Conv",
+    "ConvInteger",
+    "DequantizeLinear",
+    "Gemm",
+    "Identity",
+    "If",
+    "MatMulInteger",
+    "Mul",
+    "Not",
+    "PRelu",
+    "Pad",
+    "QGemm",
+    "QLinearAveragePool",
+    "QLinearConv",
+    "QLinearMatMul",
+    "QLinearWhere",
+    "QuantizeLinear",
+    "ReduceMean",
+    "SkipLayerNormalization",
+    "Slice",
+    "Tile",
+    "TopK",
 ];
 
 #[test]
@@ -119,6 +119,5 @@ fn operators_that_need_the_compiler_are_known() {
             found.entry(op_type).or_default().insert(format!("{}/{}", case.group, case.case));
         }
     }
-    let found: Vec<(&str, usize)> = found.iter().map(|(op_type, cases)| (op_type.as_str(), cases.len())).collect();
-    assert_eq!(found, NEED_THE_COMPILER, "{found:#?}");
+    assert_eq!(found.keys().collect::<Vec<_>>(), NEED_THE_COMPILER, "{found:#?}");
 }

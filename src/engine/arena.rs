@@ -19,12 +19,15 @@ pub struct Request {
     pub time: (usize, usize),
 }
 
+/// Memory of a page ends at 4 GiB, and one block of it at half of that.
+const MAX_BYTES: usize = i32::MAX as usize;
+
 /// Gives every request a range of bytes, in their order, and says how many there are in all.
 ///
 /// # Errors
-/// `OUT_OF_MEMORY` if they cannot be counted.
+/// `OUT_OF_MEMORY` if they need more than one block can have.
 pub fn place(requests: &[Request]) -> Result<(Vec<Range<usize>>, usize)> {
-    let beyond = || Error::new(ErrorCode::OutOfMemory, "the plan needs more memory than can be counted");
+    let beyond = || Error::new(ErrorCode::OutOfMemory, "the plan needs more memory than there can be");
     let mut order: Vec<usize> = (0..requests.len()).collect();
     order.sort_by_key(|&i| (std::cmp::Reverse(requests[i].bytes), requests[i].time));
     let mut places: Vec<Range<usize>> = vec![0..0; requests.len()];
@@ -49,6 +52,9 @@ pub fn place(requests: &[Request]) -> Result<(Vec<Range<usize>>, usize)> {
         places[index] = start..end;
         total = total.max(end);
         placed.push(index);
+    }
+    if total > MAX_BYTES {
+        return Err(beyond());
     }
     Ok((places, total))
 }

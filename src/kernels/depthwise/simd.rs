@@ -50,38 +50,6 @@ impl Multiply for Relaxed {
 #[cfg(test)]
 pub(super) use model::{Signed, Unsigned};
 
-/// Models of the relaxed instruction for tests.
-#[cfg(test)]
-mod model {
-    use super::*;
-
-    /// u8 rows, s8 weights.
-    pub struct Unsigned;
-    /// s8 rows, s8 weights.
-    pub struct Signed;
-
-    fn add_pairs(sums: V, low: V, high: V) -> V {
-        let even = i32x4_shuffle::<0, 2, 4, 6>(low, high);
-        i32x4_add(sums, i32x4_add(even, i32x4_shuffle::<1, 3, 5, 7>(low, high)))
-    }
-
-    impl Multiply for Unsigned {
-        fn dot(sums: V, rows: V, weights: V) -> V {
-            let low = i32x4_dot_i16x8(i16x8_extend_low_i8x16(weights), u16x8_extend_low_u8x16(rows));
-            let high = i32x4_dot_i16x8(i16x8_extend_high_i8x16(weights), u16x8_extend_high_u8x16(rows));
-            add_pairs(sums, low, high)
-        }
-    }
-
-    impl Multiply for Signed {
-        fn dot(sums: V, rows: V, weights: V) -> V {
-            let low = i32x4_dot_i16x8(i16x8_extend_low_i8x16(weights), i16x8_extend_low_i8x16(rows));
-            let high = i32x4_dot_i16x8(i16x8_extend_high_i8x16(weights), i16x8_extend_high_i8x16(rows));
-            add_pairs(sums, low, high)
-        }
-    }
-}
-
 #[inline(always)]
 fn zip(a: V, b: V) -> [V; 2] {
     [
@@ -203,28 +171,28 @@ unsafe fn quantized<const BOUNDED: bool, const WHOLE: bool>(
 ) {
     let m = quarters(lists.multipliers);
     let magic = f32x4_splat(MAGIC);
-    // The bits of the sum, less this, are the rounded number.
-    let offset = i32x4_splat(MAGIC.to_bits() as i32);
-    let zero_point = i16x8_splat(zero_point as i16);
-    let (low, high) = (u8x16_splat(low), u8x16_splat(high));
+    // The bits of the sum, less this, are the rounded number plus the zero point.
+    let offset = i32x4_splat(MAGIC.to_bits() as i32 - zero_point as i32);
+    let (low, high) = (i16x8_splat(low as i16), i16x8_splat(high as i16));
     for p in 0..count {
-        // SAFETY: as the caller promises.
-        let q = [0, 1, 2, 3].map(|i| unsafe {
-            let sum = load(sums.add(p * SUMS + i * 16));
-            let mut v = f32x4_mul(f32x4_convert_i32x4(sum), m[i]);
-            if !BOUNDED {
-                // Far beyond all quanta, near enough for the trick.
-                v = f32x4_pmin(f32x4_splat(65536.0), f32x4_pmax(f32x4_splat(-65536.0), v));
-            }
-            i32x4_sub(f32x4_add(v, magic), offset)
-        });
-        // With nothing between the two steps, LLVM 21 merges them and finds no instruction for the result.
-        let q = [
-            i16x8_add_sat(i16x8_narrow_i32x4(q[0], q[1]), zero_point),
-            i16x8_add_sat(i16x8_narrow_i32x4(q[2], q[3]), zero_point),
-        ];
-        let q = u8x16_narrow_i16x8(q[0], q[1]);
-        let q = u8x16_min(u8x16_max(q, low), high);
+        // Half after half, and few constants: all fits in the registers.
+        let half = |i: usize| {
+            let [a, b] = [i, i + 1].map(|i| {
+                // SAFETY: as the caller promises.
+                let sum = unsafe { load(sums.add(p * SUMS + i * 16)) };
+                let mut v = f32x4_mul(f32x4_convert_i32x4(sum), m[i]);
+                if !BOUNDED {
+                    // Far beyond all quanta, near enough for the trick.
+                    v = f32x4_pmin(f32x4_splat(65536.0), f32x4_pmax(f32x4_splat(-65536.0), v));
+                }
+                i32x4_sub(f32x4_add(v, magic), offset)
+            });
+            // Clamped here: with nothing between the two steps of narrowing, LLVM 21 merges them, and then finds no
+            // instruction for the result.
+            i16x8_min(i16x8_max(i16x8_narrow_i32x4(a, b), low), high)
+        };
+        let first = half(0);
+        let q = u8x16_narrow_i16x8(first, half(2));
         // SAFETY: as the caller promises.
         unsafe {
             let to = y.add(p * stride);
@@ -264,5 +232,37 @@ unsafe fn words(
         }
         // SAFETY: as the caller promises.
         unsafe { std::ptr::copy_nonoverlapping(results.as_ptr(), y.add(p * stride), valid) }
+    }
+}
+
+/// Models of the relaxed instruction for tests.
+#[cfg(test)]
+mod model {
+    use super::*;
+
+    /// u8 rows, s8 weights.
+    pub struct Unsigned;
+    /// s8 rows, s8 weights.
+    pub struct Signed;
+
+    fn add_pairs(sums: V, low: V, high: V) -> V {
+        let even = i32x4_shuffle::<0, 2, 4, 6>(low, high);
+        i32x4_add(sums, i32x4_add(even, i32x4_shuffle::<1, 3, 5, 7>(low, high)))
+    }
+
+    impl Multiply for Unsigned {
+        fn dot(sums: V, rows: V, weights: V) -> V {
+            let low = i32x4_dot_i16x8(i16x8_extend_low_i8x16(weights), u16x8_extend_low_u8x16(rows));
+            let high = i32x4_dot_i16x8(i16x8_extend_high_i8x16(weights), u16x8_extend_high_u8x16(rows));
+            add_pairs(sums, low, high)
+        }
+    }
+
+    impl Multiply for Signed {
+        fn dot(sums: V, rows: V, weights: V) -> V {
+            let low = i32x4_dot_i16x8(i16x8_extend_low_i8x16(weights), i16x8_extend_low_i8x16(rows));
+            let high = i32x4_dot_i16x8(i16x8_extend_high_i8x16(weights), i16x8_extend_high_i8x16(rows));
+            add_pairs(sums, low, high)
+        }
     }
 }

@@ -1,27 +1,36 @@
 //! Sums of a row of output positions.
 //!
 //! A tile is a few neighbouring positions of four channels, whose sums stay in registers. V8 has 15 vector registers on
-//! x86-64: 7 sums, up to 5 weights (a row of the kernel), a vector of the input and a product. Each vector of the input
-//! is loaded once for all the taps that it meets. Many image sizes are multiples of 7.
+//! x86-64. LLVM computes one sum after the other, so a kernel of `k` columns takes `k` weights, `k` vectors of the input,
+//! the sums and a product: 7 sums fit with 3 columns, 4 or 5 with 5. Each vector of the input is loaded once for all the
+//! taps that it meets.
 
 use super::driver::{SUMS, VECTOR};
 use super::kernel::{Kernel, Multiply, arch};
 use super::weights::{BLOCK, QUARTERS, Vector};
 use crate::kernels::Window;
 
-/// Positions of a tile,
+/// Positions of a wide tile, unless the kernel has 5 columns,
 const WIDE: usize = 7;
-/// and of the last one, if so many are enough.
+/// of a wide tile if it has,
+const WIDE_5: usize = 5;
+/// and of a narrow one.
 const NARROW: usize = 4;
 
-/// Columns that the tiles of a row compute.
+/// How many wide and narrow tiles make up a row: as few as possible, then as narrow as possible.
+fn split(columns: usize, wide: usize) -> (usize, usize) {
+    let tiles = columns.div_ceil(wide);
+    let wides = columns.saturating_sub(tiles * NARROW).div_ceil(wide - NARROW);
+    (wides, tiles - wides)
+}
+
+/// Columns that the tiles of a row compute at most.
 pub(super) fn padded_columns(columns: usize) -> usize {
-    columns / WIDE * WIDE
-        + match columns % WIDE {
-            0 => 0,
-            rest if rest <= NARROW => NARROW,
-            _ => WIDE,
-        }
+    let padded = |wide| {
+        let (wides, narrows) = split(columns, wide);
+        wides * wide + narrows * NARROW
+    };
+    padded(WIDE).max(padded(WIDE_5))
 }
 
 /// Interleaved groups of rows.
@@ -66,26 +75,16 @@ pub(super) fn row<K: Kernel>(
                 bias: bias.as_ptr().add(quarter * 4).cast(),
                 sums: sums.as_mut_ptr().add(quarter * VECTOR),
             };
-            if groups > FEW {
-                tiles::<K, Any>(&job, columns, &Any { kw, step, dilation });
-                continue;
-            }
-            let slot = |i: usize| (ring.first + i) % ring.slots;
-            let few: [*const u8; FEW] =
-                std::array::from_fn(|i| if i < groups { job.ring.add(slot(i) * ring.slot_bytes) } else { job.ring });
             match (kw, step, dilation) {
-                (3, 1, 1) => tiles::<K, Fixed<3, 1>>(&job, columns, &Fixed(few)),
-                (3, 2, 1) => tiles::<K, Fixed<3, 2>>(&job, columns, &Fixed(few)),
-                (5, 1, 1) => tiles::<K, Fixed<5, 1>>(&job, columns, &Fixed(few)),
-                (5, 2, 1) => tiles::<K, Fixed<5, 2>>(&job, columns, &Fixed(few)),
-                _ => tiles::<K, Any>(&job, columns, &Any { kw, step, dilation }),
+                (3, 1, 1) => passes::<K, 3, 1>(&job, columns),
+                (3, 2, 1) => passes::<K, 3, 2>(&job, columns),
+                (5, 1, 1) => passes::<K, 5, 1>(&job, columns),
+                (5, 2, 1) => passes::<K, 5, 2>(&job, columns),
+                _ => tiles::<K, Any, WIDE>(&job, columns, &Any { kw, step, dilation }),
             }
         }
     }
 }
-
-/// Groups of rows that fast tiles can take.
-const FEW: usize = 3;
 
 /// Four channels of a row.
 struct Job {
@@ -115,71 +114,142 @@ trait Taps {
     unsafe fn tile<K: Kernel, const C: usize>(&self, job: &Job, at: usize) -> [arch::V; C];
 }
 
+/// Sums of a row.
+///
+/// # Safety
+///
+/// All that the windows of [`padded_columns`] touch lies in the slots, and their sums can be written.
 #[inline(never)]
-unsafe fn tiles<K: Kernel, T: Taps>(job: &Job, columns: usize, taps: &T) {
-    let mut column = 0;
+unsafe fn tiles<K: Kernel, T: Taps, const W: usize>(job: &Job, columns: usize, taps: &T) {
+    let (wides, narrows) = split(columns, W);
+    let step = taps.step() * VECTOR;
     // SAFETY: as the caller promises.
     unsafe {
-        while columns - column > NARROW {
-            let sums = taps.tile::<K, WIDE>(job, column * taps.step() * VECTOR);
-            let to = job.sums.add(column * SUMS);
-            for (i, &s) in sums.iter().enumerate() {
-                arch::store(s, to.add(i * SUMS));
-            }
-            column += WIDE;
-            if column >= columns {
-                return;
-            }
+        for tile in 0..wides {
+            put(taps.tile::<K, W>(job, tile * W * step), job.sums.add(tile * W * SUMS));
         }
-        let sums = taps.tile::<K, NARROW>(job, column * taps.step() * VECTOR);
-        let to = job.sums.add(column * SUMS);
-        for (i, &s) in sums.iter().enumerate() {
-            arch::store(s, to.add(i * SUMS));
+        for tile in 0..narrows {
+            let column = wides * W + tile * NARROW;
+            put(taps.tile::<K, NARROW>(job, column * step), job.sums.add(column * SUMS));
         }
     }
 }
 
-/// A kernel with `KW` columns that moves by `S`, and touches up to [`FEW`] groups of rows, of which these are the planes.
-struct Fixed<const KW: usize, const S: usize>([*const u8; FEW]);
-
-impl<const KW: usize, const S: usize> Taps for Fixed<KW, S> {
-    fn step(&self) -> usize {
-        S
+/// Stores the sums of four channels of neighbouring positions.
+///
+/// # Safety
+///
+/// They can be written.
+#[inline(always)]
+unsafe fn put<const C: usize>(sums: [arch::V; C], to: *mut u8) {
+    for (i, &s) in sums.iter().enumerate() {
+        // SAFETY: as the caller promises.
+        unsafe { arch::store(s, to.add(i * SUMS)) }
     }
+}
 
-    #[inline(always)]
-    unsafe fn tile<K: Kernel, const C: usize>(&self, job: &Job, at: usize) -> [arch::V; C] {
-        // SAFETY: a vector.
-        let mut sums = [unsafe { arch::load(job.bias) }; C];
-        let mut weights = job.weights;
-        // Not unrolled: over a longer run, LLVM sorts the products by sum, and all rows and weights would be alive at once.
-        for plane in &self.0[..job.groups] {
-            // SAFETY: as the caller promises.
-            unsafe {
-                let rows = plane.add(at);
-                let w: [arch::V; KW] = std::array::from_fn(|kx| arch::load(weights.add(kx * VECTOR)));
-                // Written out, so that every index is known when it is compiled.
-                macro_rules! tap {
-                    ($i:literal, $x:ident, $($kx:literal)*) => {
-                        $(if $kx < KW && $i >= $kx && ($i - $kx) % S == 0 && ($i - $kx) / S < C {
-                            sums[($i - $kx) / S] = K::Dot::dot(sums[($i - $kx) / S], $x, w[$kx]);
-                        })*
-                    };
-                }
-                macro_rules! positions {
-                    ($($i:literal)*) => {
-                        $(if $i < (C - 1) * S + KW {
-                            let x = arch::load(rows.add($i * VECTOR));
-                            tap!($i, x, 0 1 2 3 4);
-                        })*
-                    };
-                }
-                const { assert!(KW <= 5 && (C - 1) * S + KW <= 17) };
-                positions!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
-                weights = weights.add(KW * VECTOR);
+/// Sums of a row, for a kernel with `KW` columns that moves by `S`: two groups of rows at a time, or as many as there are
+/// registers for.
+///
+/// # Safety
+///
+/// All that the windows touch lies in the slots, and the sums can be written.
+unsafe fn passes<K: Kernel, const KW: usize, const S: usize>(job: &Job, columns: usize) {
+    let mut group = 0;
+    // SAFETY: as the caller promises.
+    unsafe {
+        while group < job.groups {
+            let start = if group == 0 { Start::Bias } else { Start::Sums };
+            if KW == 3 && job.groups - group >= 2 {
+                pass::<K, KW, S, 2>(job, columns, group, start);
+                group += 2;
+            } else {
+                pass::<K, KW, S, 1>(job, columns, group, start);
+                group += 1;
             }
         }
-        sums
+    }
+}
+
+/// What a pass adds to.
+#[derive(Clone, Copy, PartialEq)]
+enum Start {
+    Bias,
+    Sums,
+}
+
+/// Adds the products of `G` groups of rows, position by position.
+///
+/// # Safety
+///
+/// As [`passes`]; these groups exist.
+#[inline(never)]
+unsafe fn pass<K: Kernel, const KW: usize, const S: usize, const G: usize>(
+    job: &Job,
+    columns: usize,
+    group: usize,
+    start: Start,
+) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let mut rows: [*const u8; G] = std::array::from_fn(|g| {
+            let slot = job.first + group + g;
+            job.ring.add(if slot < job.slots { slot } else { slot - job.slots } * job.slot_bytes)
+        });
+        let w: [[arch::V; KW]; G] = std::array::from_fn(|g| {
+            std::array::from_fn(|kx| arch::load(job.weights.add(((group + g) * KW + kx) * VECTOR)))
+        });
+        let bias = arch::load(job.bias);
+        let mut to = job.sums;
+        // The window, where a position left it.
+        let mut x: [[arch::V; KW]; G] = std::array::from_fn(|g| {
+            std::array::from_fn(|kx| if kx >= S { arch::load(rows[g].add((kx - S) * VECTOR)) } else { bias })
+        });
+        macro_rules! taps {
+            ($sum:ident, $g:literal, $($kx:literal)*) => {
+                $(if $g < G && $kx < KW {
+                    $sum = K::Dot::dot($sum, x[$g][$kx], w[$g][$kx]);
+                })*
+            };
+        }
+        macro_rules! position {
+            ($i:literal, $sum:expr) => {
+                let before = x;
+                x = std::array::from_fn(|g| {
+                    std::array::from_fn(|kx| {
+                        if kx + S < KW { before[g][kx + S] } else { arch::load(rows[g].add(($i * S + kx) * VECTOR)) }
+                    })
+                });
+                let mut sum = $sum;
+                taps!(sum, 0, 0 1 2 3 4);
+                taps!(sum, 1, 0 1 2 3 4);
+                arch::store(sum, to.add($i * SUMS));
+            };
+        }
+        macro_rules! positions {
+            ($sum:expr, $($i:literal)*) => {
+                $(position!($i, $sum($i));)*
+            };
+        }
+        macro_rules! all {
+            ($sum:expr) => {
+                for _ in 0..columns / 4 {
+                    positions!($sum, 0 1 2 3);
+                    rows = rows.map(|row| row.wrapping_add(4 * S * VECTOR));
+                    to = to.wrapping_add(4 * SUMS);
+                }
+                for _ in 0..columns % 4 {
+                    positions!($sum, 0);
+                    rows = rows.map(|row| row.wrapping_add(S * VECTOR));
+                    to = to.wrapping_add(SUMS);
+                }
+            };
+        }
+        if start == Start::Bias {
+            all!(|_: usize| bias);
+        } else {
+            all!(|i: usize| arch::load(to.add(i * SUMS)));
+        }
     }
 }
 
