@@ -107,8 +107,14 @@ impl Lowering<'_> {
             None => Some(None),
             Some(name) => {
                 let tensor = self.constant(name)?;
-                let bias = tensor.as_slice::<i32>().filter(|b| b.len() == columns)?;
-                Some(Some(self.pool.add(bias)))
+                let bias = tensor.as_slice::<i32>()?;
+                let bias = match bias {
+                    &[same] => vec![same; columns],
+                    // One for each column, not for each row.
+                    _ if tensor.shape().last() == Some(&columns) && bias.len() == columns => bias.to_vec(),
+                    _ => return None,
+                };
+                Some(Some(self.pool.add(&bias)))
             }
         }
     }

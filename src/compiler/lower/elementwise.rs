@@ -5,6 +5,7 @@ use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
 
 use super::conv::bounds;
+use super::quantize::requantized;
 use super::values::Lazy;
 use super::{Lowering, Value};
 use crate::compiler::fuse::Clamp;
@@ -94,7 +95,7 @@ pub fn q_linear_binary(l: &mut Lowering, node: &NodeProto) -> Option<()> {
 /// Of two or more floats.
 pub fn float_binary(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     let function = match node.op_type.as_str() {
-        "Add" => FloatBinary::Add,
+        "Add" | "Sum" => FloatBinary::Add,
         "Sub" => FloatBinary::Sub,
         "Mul" => FloatBinary::Mul,
         "Div" => FloatBinary::Div,
@@ -211,17 +212,59 @@ pub fn float_unary(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     unary(l, node, function)
 }
 
-/// `com.microsoft` Gelu, FastGelu (with a bias, maybe) and QuickGelu.
+/// `com.microsoft` Gelu, BiasGelu, FastGelu (with a bias, maybe) and QuickGelu.
 pub fn contrib_gelu(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     let function = match node.op_type.as_str() {
-        "com.microsoft.Gelu" => FloatUnary::Gelu,
+        "com.microsoft.Gelu" | "BiasGelu" => FloatUnary::Gelu,
         "FastGelu" => FloatUnary::GeluTanh,
         _ => FloatUnary::Swish { alpha: attribute(node, "alpha").map_or(1.702, |a| a.f) },
     };
-    if node.input.len() > 1 {
-        return None;
+    if node.input.get(1).is_none_or(String::is_empty) {
+        return unary(l, node, function);
     }
-    unary(l, node, function)
+    let output = node.output.first()?;
+    let sum = float_sum(l, output, node, &[0, 1])?;
+    let y = l.output(output, DataType::Float32, &sum.shape, &sum.order, false);
+    l.step(Operation::FloatUnary { function, x: sum.id, y: y.id });
+    Some(())
+}
+
+/// The sum of some of a node's inputs, by a name that it may have.
+pub fn float_sum(l: &mut Lowering, name: &str, node: &NodeProto, positions: &[usize]) -> Option<Value> {
+    let mut sum: Option<Value> = None;
+    for &position in positions {
+        let x = l.input(node, position).filter(|x| x.data_type == DataType::Float32)?;
+        sum = Some(match sum {
+            Some(left) => {
+                let operands = broadcast(l, name, DataType::Float32, &left, &x)?;
+                l.extra_step("Add", Operation::FloatBinary { function: FloatBinary::Add, operands });
+                l.value(name)?
+            }
+            None => x,
+        });
+    }
+    sum
+}
+
+/// Inputs: condition, a, scale, zero point, b, scale, zero point, scale and zero point of y.
+pub fn q_linear_where(l: &mut Lowering, node: &NodeProto) -> Option<()> {
+    let condition = l.input(node, 0).filter(|c| c.data_type == DataType::Bool)?;
+    let output = node.output.first()?;
+    let result = l.data_type(output)?;
+    let to = l.quantization(node, 7, result)?;
+    let mut operands = Vec::new();
+    for position in [1, 4] {
+        let x = l.input(node, position)?;
+        let x = l.quanta(&x)?;
+        let from = l.quantization(node, position + 1, x.data_type)?;
+        // In the parameters of the result.
+        let y = l.fact(DataType::Uint8, &x.physical());
+        let table = l.pool.add(&requantized(from, to, |v| v)[..]);
+        l.extra_step("QuantizeLinear", Operation::Table { x: x.id, y, table });
+        operands.push(Value { id: y, ..x });
+    }
+    let [a, b] = &operands[..] else { return None };
+    chosen(l, output, &condition, a, b, result)
 }
 
 /// Inputs: condition, a, b.
@@ -232,14 +275,19 @@ pub fn select(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     if condition.data_type != DataType::Bool || b.data_type != data_type || !sized {
         return None;
     }
+    chosen(l, node.output.first()?, &condition, &a, &b, data_type)
+}
+
+/// `condition ? a : b`, broadcast.
+fn chosen(l: &mut Lowering, output: &str, condition: &Value, a: &Value, b: &Value, result: DataType) -> Option<()> {
     let shape = broadcast_shape(&broadcast_shape(&a.shape, &b.shape)?, &condition.shape)?;
-    let order: Vec<usize> = [&a, &b, &condition]
+    let order: Vec<usize> = [a, b, condition]
         .into_iter()
         .find(|v| v.shape == shape)
         .map_or_else(|| (0..shape.len()).collect(), |v| v.order.clone());
     let strides = |value: &Value| strides_in(value, &shape, &order);
-    let (condition_strides, a_strides, b_strides) = (strides(&condition), strides(&a), strides(&b));
-    let y = l.output(node.output.first()?, data_type, &shape, &order, false);
+    let (condition_strides, a_strides, b_strides) = (strides(condition), strides(a), strides(b));
+    let y = l.output(output, result, &shape, &order, result == DataType::Int8);
     let shape = order.iter().map(|&d| shape[d]).collect();
     let operands = Broadcast { a: a.id, b: b.id, y: y.id, shape, a_strides, b_strides };
     l.step(Operation::Where { condition: condition.id, condition_strides, operands });

@@ -30,16 +30,17 @@ fn constant(
     a: usize,
     b: usize,
     zero_point: usize,
-    transpose_b: bool,
+    [transpose_a, transpose_b]: [bool; 2],
 ) -> Option<Constant> {
     let a = l.input(node, a)?;
     let a = l.quanta(&a)?;
+    let a = if transpose_a { transposed(a)? } else { a };
     let a = l.plain(&a)?;
     let weights = l.weights(node, b, zero_point)?;
     let [rows_b, columns_b] = weights.shape[..] else { return None };
     let (k, n) = if transpose_b { (columns_b, rows_b) } else { (rows_b, columns_b) };
     let (&last, leading) = a.shape.split_last()?;
-    if leading.is_empty() || last != k || !(weights.zero_points.len() == 1 || weights.zero_points.len() == n) {
+    if last != k || !(weights.zero_points.len() == 1 || weights.zero_points.len() == n) {
         return None;
     }
     // To [n][k].
@@ -92,7 +93,15 @@ fn emit(
     Some(())
 }
 
-/// Sizes and strides of a product of two values. Vectors have no steps.
+/// A matrix with rows and columns exchanged: only called differently.
+fn transposed(value: Value) -> Option<Value> {
+    let [rows, columns] = value.shape[..] else { return None };
+    let order = value.order.iter().map(|&d| 1 - d).collect();
+    Some(Value { shape: vec![columns, rows], order, ..value })
+}
+
+/// Sizes and strides of a product of two values. A vector is a matrix of one row on the left, of one column on the
+/// right; the result lacks that dimension.
 struct Sizes {
     batch: Vec<usize>,
     m: usize,
@@ -104,6 +113,13 @@ struct Sizes {
 }
 
 fn sizes(a: &Value, b: &Value) -> Option<Sizes> {
+    let vectors = [a.shape.len() == 1, b.shape.len() == 1];
+    let matrix = |value: &Value, shape: [usize; 2]| match value.shape.len() {
+        1 => Value { shape: shape.to_vec(), order: vec![0, 1], ..value.clone() },
+        _ => value.clone(),
+    };
+    let a = &matrix(a, [1, a.len()]);
+    let b = &matrix(b, [b.len(), 1]);
     let (ra, rb) = (a.shape.len(), b.shape.len());
     if ra < 2 || rb < 2 || a.shape[ra - 1] != b.shape[rb - 2] {
         return None;
@@ -132,7 +148,9 @@ fn sizes(a: &Value, b: &Value) -> Option<Sizes> {
         sizes.a_strides.push(step_a);
         sizes.b_strides.push(step_b);
     }
-    sizes.shape = [&sizes.batch[..], &[sizes.m, sizes.n]].concat();
+    sizes.shape = sizes.batch.clone();
+    sizes.shape.extend([sizes.m].iter().filter(|_| !vectors[0]));
+    sizes.shape.extend([sizes.n].iter().filter(|_| !vectors[1]));
     sizes.a_strides.extend(&sa[ra - 2..]);
     sizes.b_strides.extend(&sb[rb - 2..]);
     Some(sizes)
@@ -170,7 +188,7 @@ pub fn q_linear_matmul(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     let multipliers: Vec<f32> = l.floats(node, 4)?.iter().map(|b| scale * b).collect();
     let result = l.data_type(node.output.first()?)?;
     if is_constant_matrix(l, node, 3) {
-        let product = constant(l, node, 0, 3, 5, false)?;
+        let product = constant(l, node, 0, 3, 5, [false; 2])?;
         let zero_point = l.zero_point(node, 2, product.a.data_type)?;
         let finish = l.quantized_finish(node, multipliers, 6, product.n, result)?;
         let bias = l.integer_bias(node, 8, product.n)?;
@@ -184,13 +202,10 @@ pub fn q_linear_matmul(l: &mut Lowering, node: &NodeProto) -> Option<()> {
 
 /// Inputs: a, scale, zero point, b, scale, zero point, bias (int32), scale and zero point of y.
 pub fn q_gemm(l: &mut Lowering, node: &NodeProto) -> Option<()> {
-    if flag(node, "transA") {
-        return None;
-    }
     let alpha = attribute(node, "alpha").map_or(1.0, |a| a.f);
     let scale = l.scale(node, 1)?;
     let multipliers: Vec<f32> = l.floats(node, 4)?.iter().map(|b| alpha * scale * b).collect();
-    let product = constant(l, node, 0, 3, 5, flag(node, "transB"))?;
+    let product = constant(l, node, 0, 3, 5, [flag(node, "transA"), flag(node, "transB")])?;
     let zero_point = l.zero_point(node, 2, product.a.data_type)?;
     // A bias for each column: [n] or [1, n].
     let bias = l.integer_bias(node, 6, product.n)?;
@@ -210,7 +225,7 @@ pub fn q_gemm(l: &mut Lowering, node: &NodeProto) -> Option<()> {
 pub fn matmul_to_float(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     let scales = l.floats(node, 3)?;
     if is_constant_matrix(l, node, 1) {
-        let product = constant(l, node, 0, 1, 5, false)?;
+        let product = constant(l, node, 0, 1, 5, [false; 2])?;
         let zero_point = l.zero_point(node, 4, product.a.data_type)?;
         let multipliers: Vec<f32> = match zero_point {
             ZeroPoint::Fixed(_) => {
@@ -235,7 +250,7 @@ pub fn matmul_to_float(l: &mut Lowering, node: &NodeProto) -> Option<()> {
 /// Inputs: a, b, zero points.
 pub fn matmul_integer(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     if is_constant_matrix(l, node, 1) {
-        let product = constant(l, node, 0, 1, 3, false)?;
+        let product = constant(l, node, 0, 1, 3, [false; 2])?;
         let zero_point = l.zero_point(node, 2, product.a.data_type)?;
         return emit(l, node, product, zero_point, None, Finish::Integer, DataType::Int32);
     }
@@ -252,7 +267,7 @@ pub fn dynamic_quantize_matmul(l: &mut Lowering, node: &NodeProto) -> Option<()>
     l.alias(&name, Value { id: quanta, data_type: DataType::Uint8, ..a });
     let mut quantized = node.clone();
     quantized.input[0] = name;
-    let product = constant(l, &quantized, 0, 1, 3, false)?;
+    let product = constant(l, &quantized, 0, 1, 3, [false; 2])?;
     let scales = l.floats(node, 2)?;
     let finish = l.float_finish(node, &scales, 4, product.n)?;
     emit(l, node, product, ZeroPoint::Dynamic(parameters), None, finish, DataType::Float32)
@@ -278,28 +293,30 @@ pub fn matmul(l: &mut Lowering, node: &NodeProto) -> Option<()> {
 
 /// In float.
 pub fn gemm(l: &mut Lowering, node: &NodeProto) -> Option<()> {
-    let transposed = |value: Value, flag: bool| -> Option<Value> {
-        let [rows, columns] = value.shape[..] else { return None };
-        if !flag {
-            return Some(value);
-        }
-        let order = value.order.iter().map(|&d| 1 - d).collect();
-        Some(Value { shape: vec![columns, rows], order, ..value })
+    let operand = |l: &mut Lowering, position: usize, name: &str| {
+        let value = l.input(node, position).filter(|v| v.shape.len() == 2)?;
+        if flag(node, name) { transposed(value) } else { Some(value) }
     };
-    let a = transposed(l.input(node, 0)?, flag(node, "transA"))?;
-    let b = transposed(l.input(node, 1)?, flag(node, "transB"))?;
+    let (a, b) = (operand(l, 0, "transA")?, operand(l, 1, "transB")?);
     let alpha = attribute(node, "alpha").map_or(1.0, |a| a.f);
     let beta = attribute(node, "beta").map_or(1.0, |a| a.f);
     let has_bias = node.input.get(2).is_some_and(|n| !n.is_empty());
     let output = node.output.first()?;
     let y = float_product(l, output, &a, &b, alpha)?;
     if has_bias && beta != 0.0 {
-        if beta != 1.0 {
-            return None;
-        }
         let bias = l.input(node, 2).filter(|b| b.data_type == DataType::Float32)?;
+        let bias = if beta == 1.0 { bias } else { scaled(l, node, &bias, beta)? };
         let operands: Broadcast = super::elementwise::broadcast(l, output, DataType::Float32, &y, &bias)?;
         l.step(Operation::FloatBinary { function: FloatBinary::Add, operands });
     }
     Some(())
+}
+
+/// A constant times a factor.
+fn scaled(l: &mut Lowering, node: &NodeProto, value: &Value, factor: f32) -> Option<Value> {
+    let list: Vec<f32> = l.floats(node, 2)?.iter().map(|b| factor * b).collect();
+    let constant = Some(l.pool.add(&list));
+    let shape = value.shape.iter().map(|&d| Some(d)).collect();
+    l.facts.push(crate::plan::Fact { data_type: DataType::Float32, shape, constant });
+    Some(Value::plain((l.facts.len() - 1) as u32, DataType::Float32, &value.shape))
 }

@@ -16,6 +16,8 @@ mod partition;
 mod pool;
 mod quantize;
 mod resize;
+#[cfg(all(test, feature = "engine", not(target_arch = "wasm32")))]
+mod tests;
 mod values;
 
 use std::collections::{HashMap, HashSet};
@@ -100,17 +102,19 @@ fn operator(op_type: &str) -> Option<Lower> {
         "com.microsoft.QLinearGlobalAveragePool" => pool::q_linear_global_average_pool,
         "com.microsoft.QLinearReduceMean" => pool::q_linear_reduce_mean,
         "com.microsoft.QLinearSoftmax" => normalise::q_linear_softmax,
-        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Min" | "Max" => elementwise::float_binary,
+        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Min" | "Max" | "Sum" => elementwise::float_binary,
         "Abs" | "Ceil" | "Clip" | "Elu" | "Erf" | "Exp" | "Floor" | "Gelu" | "HardSigmoid" | "HardSwish"
         | "LeakyRelu" | "Log" | "Neg" | "Reciprocal" | "Relu" | "Round" | "Sigmoid" | "Softplus" | "Sqrt" | "Tanh" => {
             elementwise::float_unary
         }
-        "com.microsoft.Gelu" | "FastGelu" | "QuickGelu" => elementwise::contrib_gelu,
+        "com.microsoft.Gelu" | "BiasGelu" | "FastGelu" | "QuickGelu" => elementwise::contrib_gelu,
         "Where" => elementwise::select,
+        "com.microsoft.QLinearWhere" => elementwise::q_linear_where,
         "Cast" => elementwise::cast,
         "BatchNormalization" => normalise::batch_normalization,
         "Softmax" => normalise::softmax,
         "LayerNormalization" => normalise::layer_normalization,
+        "SkipLayerNormalization" => normalise::skip_layer_normalization,
         "MaxPool" => pool::max_pool,
         "AveragePool" => pool::average_pool,
         "GlobalAveragePool" => pool::global_average_pool,
@@ -123,6 +127,7 @@ fn operator(op_type: &str) -> Option<Lower> {
         "Slice" => movement::slice,
         "Split" => movement::split,
         "Expand" => movement::expand,
+        "Tile" => movement::tile,
         "Pad" => movement::pad,
         "Gather" => movement::gather,
         "DepthToSpace" | "SpaceToDepth" => movement::depth_and_space,

@@ -350,8 +350,13 @@ pub fn depth_and_space(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     let x = l.lazy_input(node, 0)?;
     let [n, c, h, w] = x.shape[..] else { return None };
     let block = usize::try_from(attribute(node, "blocksize")?.i).ok().filter(|&b| b > 0)?;
+    let square = block.checked_mul(block)?;
     let s = x.strides();
     let to_space = node.op_type == "DepthToSpace";
+    let divides = if to_space { c.is_multiple_of(square) } else { h.is_multiple_of(block) && w.is_multiple_of(block) };
+    if !divides {
+        return None;
+    }
     let column_first = attribute(node, "mode").is_some_and(|a| a.s == b"CRD");
     let output = node.output.first()?;
     let shape = l.shape(output)?;
@@ -359,8 +364,8 @@ pub fn depth_and_space(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     let t = y.strides();
     // [n][depth][block row][block column][row][column] on both sides.
     let (dims, from, to) = if to_space {
-        let depth = c / (block * block);
-        let (row, column, d) = if column_first { (block, 1, block * block) } else { (block * depth, depth, 1) };
+        let depth = c / square;
+        let (row, column, d) = if column_first { (block, 1, square) } else { (block * depth, depth, 1) };
         (
             [n, depth, block, block, h, w],
             [s[0], d * s[1], row * s[1], column * s[1], s[2], s[3]],
@@ -374,5 +379,32 @@ pub fn depth_and_space(l: &mut Lowering, node: &NodeProto) -> Option<()> {
         )
     };
     copy(l, x.id, y.id, &dims, (0, from.to_vec()), (0, to.to_vec()), None);
+    Some(())
+}
+
+/// Repeats along dimensions, as often as a constant says.
+pub fn tile(l: &mut Lowering, node: &NodeProto) -> Option<()> {
+    let x = l.lazy_input(node, 0)?;
+    let repeats = l.integers(node, 1)?;
+    let output = node.output.first()?;
+    let shape = l.shape(output)?;
+    let fits = repeats.len() == x.shape.len()
+        && shape.len() == x.shape.len()
+        && (0..shape.len())
+            .all(|d| usize::try_from(repeats[d]).ok().and_then(|r| r.checked_mul(x.shape[d])) == Some(shape[d]));
+    if !fits {
+        return None;
+    }
+    let from = x.strides();
+    let y = l.like(output, &x, &shape, &x.order);
+    let to = y.strides();
+    let (mut dims, mut from_strides, mut to_strides) = (Vec::new(), Vec::new(), Vec::new());
+    for &d in &x.order {
+        // Which repetition, and where in it.
+        dims.extend([repeats[d] as usize, x.shape[d]]);
+        from_strides.extend([0, from[d]]);
+        to_strides.extend([x.shape[d].saturating_mul(to[d]), to[d]]);
+    }
+    copy(l, x.id, y.id, &dims, (0, from_strides), (0, to_strides), None);
     Some(())
 }

@@ -53,21 +53,39 @@ pub fn q_linear_softmax(l: &mut Lowering, node: &NodeProto) -> Option<()> {
 /// Along the last dimensions.
 pub fn layer_normalization(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     let x = l.input(node, 0).filter(|x| x.data_type == DataType::Float32)?;
-    let x = l.plain(&x)?;
     if node.output.iter().skip(1).any(|o| !o.is_empty()) {
         return None;
     }
     let axis = resolve_axis(attribute(node, "axis").map_or(-1, |a| a.i), x.shape.len())?;
+    norm(l, node, &x, axis, 1, 1e-5)
+}
+
+/// `com.microsoft`'s: inputs x, skip, scale, bias of the norm, bias of the sum; the fourth output is the sum.
+pub fn skip_layer_normalization(l: &mut Lowering, node: &NodeProto) -> Option<()> {
+    if [1, 2].iter().any(|&i| node.output.get(i).is_some_and(|o| !o.is_empty())) {
+        return None;
+    }
+    let has_bias = node.input.get(4).is_some_and(|n| !n.is_empty());
+    let named = node.output.get(3).filter(|o| !o.is_empty()).cloned();
+    let name = named.unwrap_or_else(|| format!("tractlet.sum.{}", node.output[0]));
+    let positions: &[usize] = if has_bias { &[0, 1, 4] } else { &[0, 1] };
+    let sum = super::elementwise::float_sum(l, &name, node, positions)?;
+    norm(l, node, &sum, sum.shape.len().checked_sub(1)?, 2, 1e-12)
+}
+
+/// The norm of the dimensions from `axis` on; scale and bias are the inputs from `scale` on.
+fn norm(l: &mut Lowering, node: &NodeProto, x: &Value, axis: usize, scale: usize, epsilon: f32) -> Option<()> {
+    let x = l.plain(x)?;
     let count: usize = x.shape[axis..].iter().product();
-    let scale = l.floats(node, 1).filter(|s| s.len() == count)?;
-    let bias = match node.input.get(2).filter(|n| !n.is_empty()) {
-        Some(_) => Some(l.floats(node, 2).filter(|b| b.len() == count)?),
+    let bias = match node.input.get(scale + 1).filter(|n| !n.is_empty()) {
+        Some(_) => Some(l.floats(node, scale + 1).filter(|b| b.len() == count)?),
         None => None,
     };
+    let scale = l.floats(node, scale).filter(|s| s.len() == count)?;
     if count == 0 {
         return None;
     }
-    let epsilon = attribute(node, "epsilon").map_or(1e-5, |a| a.f);
+    let epsilon = attribute(node, "epsilon").map_or(epsilon, |a| a.f);
     let y = l.output(node.output.first()?, DataType::Float32, &x.shape, &x.order, false);
     let scale = l.pool.add(&scale);
     let bias = bias.map(|b| l.pool.add(&b));

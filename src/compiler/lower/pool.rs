@@ -175,7 +175,8 @@ pub fn global_average_pool(l: &mut Lowering, node: &NodeProto) -> Option<()> {
 pub fn q_linear_global_average_pool(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     let (x, numbers) = quantized(l, node)?;
     let rank = x.shape.len();
-    let axes: Vec<usize> = if is_channels_last(node) { (1..rank - 1).collect() } else { (2..rank).collect() };
+    let spatial = if is_channels_last(node) { 1..rank.saturating_sub(1) } else { 2..rank };
+    let axes: Vec<usize> = spatial.collect();
     mean(l, node, &x, &axes, numbers)
 }
 
