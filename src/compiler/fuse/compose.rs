@@ -8,7 +8,7 @@ use super::table::keeps_rank;
 use super::{Clamp, TABLE};
 use crate::compiler::quantized::elementwise::{ADD, LEAKY_RELU, MUL, SIGMOID, SUB, Unary};
 use crate::compiler::quantized::kernels::elementwise::{Operand, add, mul, sub};
-use crate::kernels::quantize::{Params, Quantum, lookup_table};
+use crate::kernels::quantize::{Params, lookup_table};
 use crate::tensor::DataType;
 
 type Table = [u8; 256];
@@ -104,26 +104,24 @@ fn binary(graph: &Graph, node: &NodeProto) -> Option<(String, Table, DataType)> 
         }
         _ => return None,
     };
-    let clamp = Clamp::of(node);
-    let table = with_type(
-        data_type,
-        || evaluate::<u8>(&node.op_type, [&left, &right], [a, b, y], clamp),
-        || evaluate::<i8>(&node.op_type, [&left, &right], [a, b, y], clamp),
-    )?;
+    let table = evaluate(node, [left, right], [a, b, y], data_type == DataType::Int8);
     Some((base, table, data_type))
 }
 
-fn evaluate<Q: Quantum>(op_type: &str, operands: [&Table; 2], [a, b, y]: [Params; 3], clamp: Clamp) -> Table {
-    let [left, right] = operands.map(|table| table.map(Q::from_bits));
+/// In a plan all quanta are u8, signed ones shifted by 128: so here, too.
+fn evaluate(node: &NodeProto, operands: [Table; 2], parameters: [Params; 3], signed: bool) -> Table {
+    let (flip, offset) = if signed { (0x80, 128) } else { (0, 0) };
+    let [left, right] = operands.map(|table| table.map(|q| q ^ flip));
+    let [a, b, y] = parameters.map(|p| Params { zero_point: p.zero_point + offset, ..p });
     let shape = [256];
     let a = Operand { data: &left, shape: &shape, params: a };
     let b = Operand { data: &right, shape: &shape, params: b };
-    let mut out = [Q::default(); 256];
-    match op_type {
+    let mut out = [0u8; 256];
+    match node.op_type.as_str() {
         ADD => add(a, b, y, &shape, &mut out),
         SUB => sub(a, b, y, &shape, &mut out),
         _ => mul(a, b, y, &shape, &mut out),
     }
-    let (low, high) = clamp.quanta::<Q>(y);
-    out.map(|q| Q::saturate(Into::<i32>::into(q).clamp(low, high)).table_index() as u8)
+    let (low, high) = Clamp::of(node).quanta::<u8>(y);
+    out.map(|q| i32::from(q).clamp(low, high) as u8 ^ flip)
 }

@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto, type_proto};
 
-use super::graph::{Graph, is_op};
+use super::graph::{Graph, int, is_op};
 use crate::compiler::fallback::Subgraph;
+use crate::tensor::DataType;
 
 /// What the nodes compute of constants, by tract's operators and ours, as the engine's fallback would. `None` if they
 /// cannot be run; then the graph stays as it is, and running it tells why.
@@ -68,7 +69,10 @@ pub fn fold_constants(graph: &mut Graph) {
         let constant = |name: &String| {
             name.is_empty() || graph.constant(name).is_some() || graph.maker(name).is_some_and(|m| folded.contains(&m))
         };
-        if is_folded(node) && node.output.len() == 1 && node.input.iter().all(constant) {
+        // Strings have another representation.
+        let is_text = |name: &String| graph.type_of(name) == Some(DataType::String);
+        let texts = node.input.iter().any(is_text) || int(node, "to") == Some(DataType::String as i64);
+        if is_folded(node) && !texts && node.output.len() == 1 && node.input.iter().all(constant) {
             folded.insert(index);
             nodes.push(node.clone());
         }

@@ -75,9 +75,9 @@ pub struct Quantized {
     pub nodes: Vec<usize>,
 }
 
-/// A scale that means something.
+/// A scale with which quanta are finite numbers in the order of the quanta.
 fn is_step(scale: f32) -> bool {
-    scale > 0.0 && scale.is_finite()
+    scale > 0.0 && (scale * 255.0).is_finite()
 }
 
 impl Graph {

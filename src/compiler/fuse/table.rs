@@ -53,7 +53,8 @@ impl Function {
         }
         if let Some(dims) = graph.constant_dims(name) {
             self.rank = self.rank.max(dims.len());
-            return (graph.constant_f32(name)?.len() == 1).then_some(());
+            // Of any type: exponents are integers now and then.
+            return dims.iter().all(|&d| d == 1).then_some(());
         }
         if let Some(x) = graph.dequantized(name) {
             return self.dequantized(graph, name, x);
