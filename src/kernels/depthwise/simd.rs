@@ -8,6 +8,9 @@ use super::kernel::{MOST_ROWS, Multiply};
 use super::weights::BLOCK;
 use crate::kernels::conv::Kind;
 
+#[cfg(test)]
+pub(super) use model::{Signed, Unsigned};
+
 /// A vector of 16 bytes.
 pub(super) type V = v128;
 
@@ -44,41 +47,6 @@ impl Multiply for Relaxed {
     #[inline(always)]
     fn dot(sums: V, rows: V, weights: V) -> V {
         i32x4_relaxed_dot_i8x16_i7x16_add(weights, rows, sums)
-    }
-}
-
-#[cfg(test)]
-pub(super) use model::{Signed, Unsigned};
-
-/// Models of the relaxed instruction for tests.
-#[cfg(test)]
-mod model {
-    use super::*;
-
-    /// u8 rows, s8 weights.
-    pub struct Unsigned;
-    /// s8 rows, s8 weights.
-    pub struct Signed;
-
-    fn add_pairs(sums: V, low: V, high: V) -> V {
-        let even = i32x4_shuffle::<0, 2, 4, 6>(low, high);
-        i32x4_add(sums, i32x4_add(even, i32x4_shuffle::<1, 3, 5, 7>(low, high)))
-    }
-
-    impl Multiply for Unsigned {
-        fn dot(sums: V, rows: V, weights: V) -> V {
-            let low = i32x4_dot_i16x8(i16x8_extend_low_i8x16(weights), u16x8_extend_low_u8x16(rows));
-            let high = i32x4_dot_i16x8(i16x8_extend_high_i8x16(weights), u16x8_extend_high_u8x16(rows));
-            add_pairs(sums, low, high)
-        }
-    }
-
-    impl Multiply for Signed {
-        fn dot(sums: V, rows: V, weights: V) -> V {
-            let low = i32x4_dot_i16x8(i16x8_extend_low_i8x16(weights), i16x8_extend_low_i8x16(rows));
-            let high = i32x4_dot_i16x8(i16x8_extend_high_i8x16(weights), i16x8_extend_high_i8x16(rows));
-            add_pairs(sums, low, high)
-        }
     }
 }
 
@@ -169,7 +137,10 @@ pub(super) unsafe fn finish(
                 let (low, high) = (f32x4_splat(low), f32x4_splat(high));
                 words(sums, count, lists, y.add(at).cast(), stride, valid, |sum, m, addend| {
                     let v = f32x4_add(f32x4_mul(f32x4_convert_i32x4(sum), m), addend);
-                    f32x4_pmin(f32x4_pmax(v, low), high)
+                    // In relaxed builds LLVM makes relaxed ones of f32x4_pmax and f32x4_pmin, which may treat NaN and -0
+                    // as they like.
+                    let v = v128_bitselect(low, v, f32x4_lt(v, low));
+                    v128_bitselect(high, v, f32x4_lt(high, v))
                 });
             }
             (Kind::Integer, Pointer::Int32(y)) => {
@@ -214,7 +185,8 @@ unsafe fn quantized<const BOUNDED: bool, const WHOLE: bool>(
                 let sum = unsafe { load(sums.add(p * SUMS + i * 16)) };
                 let mut v = f32x4_mul(f32x4_convert_i32x4(sum), m[i]);
                 if !BOUNDED {
-                    // Far beyond all quanta, near enough for the trick.
+                    // Far beyond all quanta, near enough for the trick. No NaN and no zeros are compared, so that
+                    // relaxed ones would give the same.
                     v = f32x4_pmin(f32x4_splat(65536.0), f32x4_pmax(f32x4_splat(-65536.0), v));
                 }
                 i32x4_sub(f32x4_add(v, magic), offset)
@@ -264,5 +236,37 @@ unsafe fn words(
         }
         // SAFETY: as the caller promises.
         unsafe { std::ptr::copy_nonoverlapping(results.as_ptr(), y.add(p * stride), valid) }
+    }
+}
+
+/// Models of the relaxed instruction for tests.
+#[cfg(test)]
+mod model {
+    use super::*;
+
+    /// u8 rows, s8 weights.
+    pub struct Unsigned;
+    /// s8 rows, s8 weights.
+    pub struct Signed;
+
+    fn add_pairs(sums: V, low: V, high: V) -> V {
+        let even = i32x4_shuffle::<0, 2, 4, 6>(low, high);
+        i32x4_add(sums, i32x4_add(even, i32x4_shuffle::<1, 3, 5, 7>(low, high)))
+    }
+
+    impl Multiply for Unsigned {
+        fn dot(sums: V, rows: V, weights: V) -> V {
+            let low = i32x4_dot_i16x8(i16x8_extend_low_i8x16(weights), u16x8_extend_low_u8x16(rows));
+            let high = i32x4_dot_i16x8(i16x8_extend_high_i8x16(weights), u16x8_extend_high_u8x16(rows));
+            add_pairs(sums, low, high)
+        }
+    }
+
+    impl Multiply for Signed {
+        fn dot(sums: V, rows: V, weights: V) -> V {
+            let low = i32x4_dot_i16x8(i16x8_extend_low_i8x16(weights), i16x8_extend_low_i8x16(rows));
+            let high = i32x4_dot_i16x8(i16x8_extend_high_i8x16(weights), i16x8_extend_high_i8x16(rows));
+            add_pairs(sums, low, high)
+        }
     }
 }
