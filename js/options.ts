@@ -39,6 +39,7 @@ const CHECKS = {
   integrity: ['sha256-<base64>', (value: unknown) => typeof value === 'string'],
   worker: ['true or false', isBoolean],
   transfer: ['true or false', isBoolean],
+  profile: ['true or false', isBoolean],
   input: ['an object', isObject],
   output: ['an object', isObject],
   labels: [

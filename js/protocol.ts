@@ -3,7 +3,7 @@
 
 import type { ErrorObject } from './errors.js';
 import type { ClassifierOutput, ImageInput, Labels, ModelCard, Pixels, ProgressInfo, SessionMemory, Timings } from './types.js';
-import type { ModelInfo, TensorObject } from './wasm-modules.js';
+import type { MeasuredStep, ModelInfo, TensorObject } from './wasm-modules.js';
 
 /** Something to load: an address, or a body that is already there. */
 export interface Source {
@@ -64,6 +64,10 @@ export interface OpenRequest {
 export interface OpenResult {
   readonly info: ModelInfo;
   readonly version: string;
+  /** Parts of the graph that the compiler executes. */
+  readonly subgraphs: number;
+  /** Whether the compiler stays in memory. */
+  readonly compiler: boolean;
   /** The modules in use, for the next worker. */
   readonly modules: Partial<Record<WasmName, WebAssembly.Module>>;
   readonly classifier?: ClassifierInfo | undefined;
@@ -91,13 +95,20 @@ export interface RunRequest {
   readonly inputs: TensorObject[];
   /** All of them when left out. */
   readonly outputs: string[] | undefined;
+  readonly profile: boolean;
+}
+
+export interface RunResult {
+  readonly outputs: TensorObject[];
+  /** Where it was asked for. */
+  readonly profile?: { readonly steps: MeasuredStep[]; /** Milliseconds since 1970. */ readonly began: number } | undefined;
 }
 
 /** The calls of the runtime: request and result. */
 export interface Methods {
   open: [OpenRequest, OpenResult];
   classifier: [ClassifierSpec, ClassifierInfo];
-  run: [RunRequest, TensorObject[]];
+  run: [RunRequest, RunResult];
   classify: [ClassifyRequest, ClassifyResult];
   memory: [undefined, SessionMemory];
 }

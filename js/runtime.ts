@@ -19,10 +19,11 @@ import type {
   OpenResult,
   Reply,
   RunRequest,
+  RunResult,
   WasmName,
 } from './protocol.js';
-import type { ProgressInfo } from './types.js';
-import type { CompiledModel, CompilerModule, EngineModule, EngineSession, Init, ModelInfo, TensorObject } from './wasm-modules.js';
+import type { ProgressInfo, SessionMemory } from './types.js';
+import type { CompiledModel, CompilerModule, EngineModule, EngineSession, Init, ModelInfo } from './wasm-modules.js';
 import { loadModule } from './wasm.js';
 
 export { decode } from './pixels.js';
@@ -93,12 +94,12 @@ export class Runtime {
         return this.#classify(call.request);
       case 'memory':
         this.#session();
-        return { wasmBytes: Object.values(this.#memories).reduce((sum, { buffer }) => sum + buffer.byteLength, 0) };
+        return this.#memory();
     }
   }
 
   #reply(id: number, result: Methods[Method][1]): void {
-    const transfer = Array.isArray(result) ? result.flatMap(({ data }: TensorObject) => ('buffer' in data ? [data.buffer as ArrayBuffer] : [])) : [];
+    const transfer = 'outputs' in result ? result.outputs.flatMap(({ data }) => ('buffer' in data ? [data.buffer as ArrayBuffer] : [])) : [];
     try {
       this.#post({ tractlet: 'result', id, result }, transfer);
     } catch (error) {
@@ -106,6 +107,12 @@ export class Runtime {
       if (!('modules' in result)) throw error;
       this.#post({ tractlet: 'result', id, result: { ...result, modules: {} } }, []);
     }
+  }
+
+  #memory(): SessionMemory {
+    const { engine, compiler } = this.#memories;
+    const bytes = { engine: engine?.buffer.byteLength ?? 0, compiler: compiler?.buffer.byteLength ?? 0 };
+    return { wasmBytes: bytes.engine + bytes.compiler, ...bytes };
   }
 
   #session(): Opened {
@@ -178,7 +185,7 @@ export class Runtime {
     }
     options.signal?.throwIfAborted();
     const session = new engine.EngineSession(plan, this.#compiled);
-    if (session.needsHost?.() === false) {
+    if (!session.needsHost()) {
       this.#compiled?.free();
       this.#compiled = undefined;
       delete this.#memories.compiler;
@@ -188,7 +195,15 @@ export class Runtime {
     const classifier = spec && { ...spec, labels, card };
     if (classifier) checkClassifier(this.#opened, classifier);
     options.emit?.({ status: 'ready', file });
-    return { info, version: engine.version(), modules, classifier, canDecode: canDecode() };
+    return {
+      info,
+      version: engine.version(),
+      subgraphs: session.subgraphs(),
+      compiler: this.#compiled !== undefined,
+      modules,
+      classifier,
+      canDecode: canDecode(),
+    };
   }
 
   /** A fresh instance of a module. */
@@ -198,7 +213,7 @@ export class Runtime {
       return glue;
     } catch (cause) {
       if (!(cause instanceof WebAssembly.LinkError || cause instanceof TypeError)) throw cause;
-      throw new InferenceError('WASM_LOAD', `${name}.wasm does not belong to this version of the package (${describe(cause)})`, {
+      throw new InferenceError('WASM_LOAD', `The ${name} does not belong to this version of the package (${describe(cause)})`, {
         hint: 'An old copy may have been cached: reload without cache, and deploy all files of the package together.',
         cause,
       });
@@ -211,9 +226,11 @@ export class Runtime {
     return classifier;
   }
 
-  #run({ inputs, outputs }: RunRequest): TensorObject[] {
+  #run({ inputs, outputs, profile }: RunRequest): RunResult {
     const { session, allowNaN } = this.#session();
-    return session.run(inputs, outputs, { allowNaN });
+    const began = performance.timeOrigin + performance.now();
+    const results = session.run(inputs, outputs, { allowNaN, profile });
+    return { outputs: results, profile: profile ? { steps: session.profile(), began } : undefined };
   }
 
   async #classify({ image, input, activation, topK, threshold }: ClassifyRequest): Promise<ClassifyResult> {

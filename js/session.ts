@@ -4,7 +4,7 @@
 import { Client } from './client.js';
 import { failure, tagOf } from './errors.js';
 import { abortable, checkOptions, invalid, type OptionName } from './options.js';
-import type { ClassifierSpec, ExternalSource, OpenRequest, OpenResult, Source, WasmName } from './protocol.js';
+import type { ClassifierSpec, ExternalSource, OpenRequest, OpenResult, RunResult, Source, WasmName } from './protocol.js';
 import { type FileSource, toSource, transferOf } from './source.js';
 import { fromTensorObject, Tensor, toTensorObject } from './tensor.js';
 import type { ProgressInfo, RuntimeInfo, SessionMemory } from './types.js';
@@ -57,6 +57,27 @@ export declare namespace InferenceSession {
     readonly signal?: AbortSignal | undefined;
     /** Gives the inputs away instead of copying them: their arrays are empty afterwards. Default false. */
     readonly transfer?: boolean | undefined;
+    /**
+     * Measures every step: afterwards they are in {@link InferenceSession.profile}, and as measures named
+     * `tractlet: <opType> <name>` on the browser's performance time line. Default false.
+     */
+    readonly profile?: boolean | undefined;
+  }
+
+  /** A step of a measured run. */
+  interface ProfileEntry {
+    /** The model's name for the node. */
+    readonly name: string;
+    /** Its operator. */
+    readonly opType: string;
+    /** What computed it; `tract` for a part of the graph that the engine has no step for. */
+    readonly kernel: string;
+    /** Shape of the result as it lies in memory: images are channels last. */
+    readonly shape: readonly number[];
+    /** How long it took. Browsers round times, to 100 or 1000 unless the page is cross-origin isolated. */
+    readonly microseconds: number;
+    /** Products that were added up. */
+    readonly macs: number;
   }
 
   /** An input or output of the model. */
@@ -123,12 +144,13 @@ export class InferenceSession {
   readonly modelMetadata: InferenceSession.ModelMetadata;
   /** What the session runs on. */
   readonly runtime: RuntimeInfo;
+  #profile: readonly InferenceSession.ProfileEntry[] = [];
   /** @internal */
   readonly client: Client;
   /** @internal */
   readonly canDecode: boolean;
 
-  private constructor(client: Client, { info, version, canDecode }: OpenResult) {
+  private constructor(client: Client, { info, version, subgraphs, compiler, canDecode }: OpenResult) {
     const { inputs, outputs, ...metadata } = info;
     const toMetadata = ({ name, type, shape }: ModelInfo['inputs'][number]): InferenceSession.ValueMetadata => ({
       name,
@@ -141,9 +163,10 @@ export class InferenceSession {
     this.inputNames = inputs.map(({ name }) => name);
     this.outputNames = outputs.map(({ name }) => name);
     this.modelMetadata = metadata;
-    // The engine's version is that of the package, its build after a plus sign.
-    const [number = '', build = 'simd128'] = version.split('+');
-    this.runtime = { version: number, build, threads: 1, worker: client.worker };
+    // The engine's version is that of the package; after a plus sign its build, and how that multiplies here.
+    const [number = '', traits = ''] = version.split('+');
+    const [build, dot] = traits.split('.') as [RuntimeInfo['build'], RuntimeInfo['dot']];
+    this.runtime = { version: number, build, dot, threads: 1, worker: client.worker, subgraphs, compiler };
     this.client = client;
     this.canDecode = canDecode;
   }
@@ -225,15 +248,22 @@ export class InferenceSession {
     const isFetches = third !== undefined || Array.isArray(second) || this.outputNames.some((name) => Object.hasOwn(second, name));
     const outputs = isFetches ? toNames(second as InferenceSession.FetchesType) : undefined;
     const options = (isFetches ? third : (second as InferenceSession.RunOptions)) ?? {};
-    checkOptions(options, ['signal', 'transfer']);
+    checkOptions(options, ['signal', 'transfer', 'profile']);
     if (typeof feeds !== 'object' || (feeds as unknown) === null || feeds instanceof Tensor) {
       invalid('feeds', feeds, 'an object from input name to Tensor');
     }
     const inputs = Object.entries(feeds)
       .filter(([, tensor]) => (tensor as unknown) !== undefined)
       .map(([name, tensor]) => toTensorObject(name, tensor, options.transfer));
-    const results = await this.client.call('run', { inputs, outputs }, { signal: options.signal, transfer: buffersOf(inputs) });
+    const request = { inputs, outputs, profile: options.profile ?? false };
+    const { outputs: results, profile } = await this.client.call('run', request, { signal: options.signal, transfer: buffersOf(inputs) });
+    if (profile) this.#profile = record(profile);
     return Object.fromEntries(results.map((result) => [result.name, fromTensorObject(result)]));
+  }
+
+  /** The steps of the last run with `profile: true` that has ended, in the order they were taken. Empty before. */
+  get profile(): readonly InferenceSession.ProfileEntry[] {
+    return this.#profile;
   }
 
   /** Memory in use. */
@@ -255,6 +285,21 @@ export class InferenceSession {
   [Symbol.asyncDispose](): Promise<void> {
     return this.release();
   }
+}
+
+/** A profile as the caller sees it; also puts it on this thread's time line. */
+function record({ steps, began }: NonNullable<RunResult['profile']>): InferenceSession.ProfileEntry[] {
+  const origin = began - performance.timeOrigin;
+  return steps.map(({ node: name, opType, kernel, shape, start, microseconds, macs }) => {
+    performance.measure(`tractlet: ${opType} ${name}`, {
+      // The clocks of two threads may be a little apart, and no measure may start before the page.
+      start: Math.max(0, origin + start / 1000),
+      duration: microseconds / 1000,
+      detail: { kernel, shape, macs },
+    });
+    // Clocks do not tell less than a tenth apart.
+    return { name, opType, kernel, shape, microseconds: Math.round(10 * microseconds) / 10, macs };
+  });
 }
 
 /** Names of outputs from a list or the keys of an object. */

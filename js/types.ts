@@ -84,17 +84,34 @@ export interface Pixels {
 export interface RuntimeInfo {
   /** Version of the engine. */
   readonly version: string;
-  /** Instruction set of the engine, for example `simd128`. */
-  readonly build: string;
+  /**
+   * Build of the engine: `simd128`, which runs everywhere, or `relaxed`, picked where there is relaxed SIMD. It is the
+   * engine that says so, also when `wasm.engine` named it.
+   */
+  readonly build: 'simd128' | 'relaxed';
+  /**
+   * How 8-bit products are added up here, as the engine found when it started: `usdot` or `sdot` where the relaxed dot
+   * product is exact, `pairs` of 16-bit products elsewhere. The results are the same.
+   */
+  readonly dot: 'pairs' | 'usdot' | 'sdot';
+  /** Always 1. */
   readonly threads: number;
   /** Whether it runs in a worker. */
   readonly worker: boolean;
+  /** Parts of the graph that the engine has no steps for: tract executes them, which is slower. */
+  readonly subgraphs: number;
+  /** Whether the compiler stays in memory: there are such parts, or input sizes that may change. */
+  readonly compiler: boolean;
 }
 
-/** Memory of a session, in bytes. It does not grow after the first run. */
+/** WebAssembly memory of a session, in bytes. With fixed input sizes it does not grow after the first run. */
 export interface SessionMemory {
-  /** All its WebAssembly memory: weights and intermediate results, and the compiler's as long as it may be needed. */
+  /** All of it. */
   readonly wasmBytes: number;
+  /** The engine's: weights and intermediate results. */
+  readonly engine: number;
+  /** The compiler's; 0 where it is not needed (any more), which {@link RuntimeInfo.compiler} says. */
+  readonly compiler: number;
 }
 
 /** Milliseconds of the steps of a classification. */

@@ -40,12 +40,33 @@ export interface Host {
   runSubgraph(id: number, inputs: TensorObject[]): TensorObject[];
 }
 
+/** A step of a measured run. */
+export interface MeasuredStep {
+  /** The model's name for the node. */
+  node: string;
+  /** Its operator. */
+  opType: string;
+  /** What computed it; `tract` for a part of the graph that the compiler executed. */
+  kernel: string;
+  /** Shape of the result as it lies in memory: images are channels last. */
+  shape: number[];
+  /** When it began, in microseconds from the start of the run. */
+  start: number;
+  microseconds: number;
+  /** Products that were added up. */
+  macs: number;
+}
+
 /** A model ready to run. */
 export interface EngineSession {
   info(): ModelInfo;
-  run(inputs: TensorObject[], outputs: string[] | undefined, options: { allowNaN?: boolean }): TensorObject[];
-  /** Whether a run may still ask the host. When not (or no longer), the compiler's memory is given back. */
-  needsHost?(): boolean;
+  run(inputs: TensorObject[], outputs: string[] | undefined, options: { allowNaN?: boolean; profile?: boolean }): TensorObject[];
+  /** The steps of the last run with `profile`. */
+  profile(): MeasuredStep[];
+  /** How many parts of the graph the compiler executes. */
+  subgraphs(): number;
+  /** Whether runs may ask the host. If not, the session does not refer to it, and the compiler's memory is given back. */
+  needsHost(): boolean;
   free(): void;
 }
 
@@ -67,6 +88,7 @@ export type Init = (options: { module_or_path: WebAssembly.Module }) => Promise<
 /** One copy of the engine's glue. */
 export interface EngineModule {
   init: Init;
+  /** Version of the package, build and dot product: `0.1.0+relaxed.usdot`. */
   version(): string;
   EngineSession: new (plan: Uint8Array, host: Host | undefined) => EngineSession;
   preprocess(rgba: Uint8Array | Uint8ClampedArray, width: number, height: number, spec: object): TensorObject;

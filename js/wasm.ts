@@ -1,14 +1,17 @@
-// Finds and compiles the two wasm modules. Each is compiled once per thread; instances are made per session.
+// Finds and compiles the wasm modules: the compiler, and the build of the engine that suits the browser. Each is compiled
+// once per thread; instances are made per session.
 
 import { describe, InferenceError, toObject } from './errors.js';
 import { headOf, load } from './loader.js';
 import type { Source, WasmName, WasmSources } from './protocol.js';
 
 const HINT =
-  'Serve engine.wasm and compiler.wasm of the package next to its JavaScript, or say where they are: ' +
+  'Serve engine.wasm, engine-relaxed.wasm and compiler.wasm of the package next to its JavaScript, or say where they are: ' +
   "{ wasm: { engine: url, compiler: url } }. With Vite, add optimizeDeps: { exclude: ['tractlet'] }.";
 
-const compiled = new Map<WasmName, Promise<WebAssembly.Module>>();
+type File = 'engine' | 'engine-relaxed' | 'compiler';
+
+const compiled = new Map<File, Promise<WebAssembly.Module>>();
 
 /**
  * The compiled module, from an override or from beside this file.
@@ -19,16 +22,32 @@ export function loadModule(name: WasmName, overrides: WasmSources): Promise<WebA
   const override = overrides[name];
   if (override instanceof WebAssembly.Module) return Promise.resolve(override);
   if (override) return compile(override);
-  let module = compiled.get(name);
+  if (name === 'compiler' || !hasRelaxedSimd()) return loadFile(name);
+  // Should that file be missing, or not compile after all, the other works everywhere.
+  return loadFile('engine-relaxed').catch(() => loadFile('engine'));
+}
+
+function loadFile(file: File): Promise<WebAssembly.Module> {
+  let module = compiled.get(file);
   if (!module) {
-    // Written out twice because bundlers only see literal addresses.
-    const url = name === 'engine' ? new URL('./engine.wasm', import.meta.url) : new URL('./compiler.wasm', import.meta.url);
-    module = compile({ file: `${name}.wasm`, url: url.href });
-    compiled.set(name, module);
+    module = compile({ file: `${file}.wasm`, url: addressOf(file).href });
+    compiled.set(file, module);
     // The next session tries again.
-    module.catch(() => compiled.delete(name));
+    module.catch(() => compiled.delete(file));
   }
   return module;
+}
+
+/** Each written out because bundlers only see literal addresses. */
+function addressOf(file: File): URL {
+  switch (file) {
+    case 'engine':
+      return new URL('./engine.wasm', import.meta.url);
+    case 'engine-relaxed':
+      return new URL('./engine-relaxed.wasm', import.meta.url);
+    case 'compiler':
+      return new URL('./compiler.wasm', import.meta.url);
+  }
 }
 
 async function compile(source: Source): Promise<WebAssembly.Module> {
@@ -74,9 +93,16 @@ function explain(cause: unknown, name: string): InferenceError {
   });
 }
 
-/** Whether a function of one `v128.const` is valid here. */
-function hasSimd(): boolean {
+/** Whether a function with these instructions, which leave a vector, is valid here. */
+function isValid(instructions: readonly number[]): boolean {
+  const body = [0, ...instructions, 11];
   // prettier-ignore
-  const probe = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11];
+  const probe = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, body.length + 2, 1, body.length, ...body];
   return WebAssembly.validate(Uint8Array.from(probe));
 }
+
+/** `i8x16.splat`, `i8x16.popcnt` */
+const hasSimd = (): boolean => isValid([65, 0, 253, 15, 253, 98]);
+
+/** `i8x16.splat` three times, `i32x4.relaxed_dot_i8x16_i7x16_add_s` */
+const hasRelaxedSimd = (): boolean => isValid([65, 0, 253, 15, 65, 0, 253, 15, 65, 0, 253, 15, 253, 147, 2]);

@@ -6,7 +6,7 @@
 //
 // cargo decides itself what has to be compiled again (it knows which sources each module is made of); the steps after
 // it are keyed on the wasm file that cargo made, so that an unchanged tree does nothing.
-import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -21,10 +21,23 @@ import { FOR_BUILD, setup } from './setup.mjs';
 
 const MODULES = {
   engine: {
+    feature: 'engine',
+    fast: {},
+    wasmOpt: '-O3',
+  },
+  // The same code, for browsers with relaxed SIMD, and the same glue.
+  'engine-relaxed': {
+    feature: 'engine',
+    rustflags: ['-C', 'target-feature=+relaxed-simd'],
+    wasmFeatures: ['relaxed-simd'],
+    glueOf: 'engine',
     fast: {},
     wasmOpt: '-O3',
   },
   compiler: {
+    feature: 'compiler',
+    // The kernels in it only serve what has no step in the engine; optimised for speed they cost 0.1 MB.
+    environment: { CARGO_PROFILE_RELEASE_OPT_LEVEL: 's' },
     fast: { CARGO_PROFILE_RELEASE_OPT_LEVEL: '1' },
     wasmOpt: '-Oz',
   },
@@ -36,7 +49,7 @@ const FAST = { CARGO_PROFILE_RELEASE_LTO: 'off', CARGO_PROFILE_RELEASE_CODEGEN_U
 
 // LLVM's schedulers spread a kernel's loads out until its accumulators no longer fit the sixteen vector registers that
 // browsers compile to; in source order they do.
-const KERNELS = ['-C', 'llvm-args=-pre-RA-sched=source', '-C', 'llvm-args=-enable-misched=false'];
+const KERNELS = ['-C', 'llvm-args=-pre-RA-sched=source', '-C', 'llvm-args=-enable-misched=false', '-C', 'llvm-args=-disable-lsr'];
 
 // Protobuf messages nest, and so do the functions that read them: deep enough for every model that is not refused.
 const STACK = ['-C', 'link-arg=-zstack-size=4194304'];
@@ -55,18 +68,18 @@ const WASM_FEATURES = ['simd', 'bulk-memory', 'nontrapping-float-to-int', 'sign-
 const SELF = fileURLToPath(import.meta.url);
 
 async function compile(name, fast) {
-  const { fast: fastEnvironment } = MODULES[name];
-  const rustflags = [...KERNELS, ...STACK, ...withoutPaths()];
+  const { feature, rustflags: own = [], environment = {}, fast: fastEnvironment } = MODULES[name];
+  const rustflags = [...own, ...KERNELS, ...STACK, ...withoutPaths()];
   const targetDir = join(ROOT, 'target', name);
   const args = [
     'rustc', '--locked', '--release', '--target', WASM_TARGET, '--lib', '--crate-type', 'cdylib',
-    '--no-default-features', '--features', name,
+    '--no-default-features', '--features', feature,
     // Joined to the flags of .cargo/config.toml; the variable RUSTFLAGS would replace them.
     '--config', `target.${WASM_TARGET}.rustflags=${JSON.stringify(rustflags)}`,
   ];
   await task(`${name}: cargo`, async ({ exec, note }) => {
     const output = await exec('cargo', args, {
-      env: rustEnvironment({ ...ALWAYS, ...(fast ? { ...FAST, ...fastEnvironment } : {}), CARGO_TARGET_DIR: targetDir }),
+      env: rustEnvironment({ ...ALWAYS, ...environment, ...(fast ? { ...FAST, ...fastEnvironment } : {}), CARGO_TARGET_DIR: targetDir }),
     });
     if (!/Compiling/.test(output)) note('up to date');
   }, { log: `build-${name}-cargo` });
@@ -75,20 +88,22 @@ async function compile(name, fast) {
 
 async function buildModule(name, fast) {
   const compiled = await compile(name, fast);
-  const { wasmOpt } = MODULES[name];
+  const { wasmOpt, wasmFeatures = [], glueOf } = MODULES[name];
   const glue = join(WASM, name);
   const shipped = join(DIST, `${name}.wasm`);
-  const bound = join(glue, `${name}_bg.wasm`);
+  // The name is part of what the module imports.
+  const outName = glueOf ?? name;
+  const bound = join(glue, `${outName}_bg.wasm`);
   const stamp = `wasm-${name}`;
   const key = inputKey([compiled, SELF, join(CONFIG, 'tools.json'), join(ROOT, 'package-lock.json')], { fast });
-  if (isFresh(stamp, key, [shipped, bound, join(glue, `${name}.js`)])) return upToDate(`dist/${name}.wasm`, 'up to date');
+  if (isFresh(stamp, key, [shipped, bound, join(glue, `${outName}.js`)])) return upToDate(`dist/${name}.wasm`, 'up to date');
   removeStamp(stamp);
 
   const tools = await findCargoTool('wasm-bindgen-cli');
   if (!tools) throw new Stop(`wasm-bindgen ${TOOL_VERSIONS.cargo['wasm-bindgen-cli'].version} is missing; please run: npm run setup`);
   mkdirSync(DIST, { recursive: true });
   await task(`${name}: wasm-bindgen`, ({ exec }) =>
-    exec(join(tools, 'wasm-bindgen'), [compiled, '--target', 'web', '--omit-default-module-path', '--no-typescript', '--out-dir', glue, '--out-name', name]),
+    exec(join(tools, 'wasm-bindgen'), [compiled, '--target', 'web', '--omit-default-module-path', '--no-typescript', '--out-dir', glue, '--out-name', outName]),
     { log: `build-${name}-bindgen` });
 
   const partial = `${shipped}.partial`;
@@ -96,7 +111,7 @@ async function buildModule(name, fast) {
     copyFileSync(bound, partial);
   } else {
     await task(`${name}: wasm-opt ${wasmOpt}`, async ({ exec, note }) => {
-      const features = ['--mvp-features', ...WASM_FEATURES.map((feature) => `--enable-${feature}`)];
+      const features = ['--mvp-features', ...[...WASM_FEATURES, ...wasmFeatures].map((feature) => `--enable-${feature}`)];
       await exec(process.execPath, [join(ROOT, 'node_modules/binaryen/bin/wasm-opt'), bound, wasmOpt, ...features, '--strip-producers', '-o', partial]);
       note(`${formatBytes(statSync(bound).size)} to ${formatBytes(statSync(partial).size)}`);
     }, { log: `build-${name}-opt` });
@@ -106,8 +121,20 @@ async function buildModule(name, fast) {
   writeStamp(stamp, key);
 }
 
+/**
+ * One bundle of JavaScript serves both builds of the engine, so their glue must be the same. wasm-bindgen numbers what it
+ * finds in the module: should the two ever differ, each build has to get a bundle of its own.
+ */
+export function checkGlue(folder = WASM) {
+  for (const [name, { glueOf }] of Object.entries(MODULES)) {
+    if (!glueOf) continue;
+    const [own, other] = [name, glueOf].map((module) => readFileSync(join(folder, module, `${glueOf}.js`), 'utf8'));
+    if (own !== other) throw new Stop(`the glue of ${name} is not that of ${glueOf}: compare ${name}/${glueOf}.js and ${glueOf}/${glueOf}.js in ${folder}`);
+  }
+}
+
 async function buildJavaScript() {
-  const glue = Object.keys(MODULES).map((name) => join(WASM, name, `${name}.js`));
+  const glue = Object.keys(MODULES).filter((name) => !MODULES[name].glueOf).map((name) => join(WASM, name, `${name}.js`));
   const config = ['esbuild.mjs', 'tsconfig.json'].map((name) => join(CONFIG, name));
   const key = inputKey([join(ROOT, 'js'), ...glue, ...config, SELF, join(ROOT, 'package-lock.json')]);
   const outputs = ['index.js', 'runtime.js', 'worker.js', 'index.d.ts'].map((name) => join(DIST, name));
@@ -137,10 +164,11 @@ async function buildJavaScript() {
 /** Builds everything, or only one of 'engine', 'compiler' and 'js'. The set-up has to have run. */
 export function build({ fast = false, only } = {}) {
   return withLock('build', async () => {
-    const names = Object.keys(MODULES).filter((name) => !only || only === name);
+    const names = Object.keys(MODULES).filter((name) => !only || only === MODULES[name].feature);
     // Side by side: the last steps of each use one processor core only.
     const results = await Promise.allSettled(names.map((name) => buildModule(name, fast)));
     for (const { reason } of results) if (reason) throw reason;
+    if (names.includes('engine')) checkGlue();
     if (!only || only === 'js') await buildJavaScript();
   });
 }
@@ -148,7 +176,7 @@ export function build({ fast = false, only } = {}) {
 await main(import.meta.url, async () => {
   const args = process.argv.slice(2);
   const only = args.includes('--only') ? args[args.indexOf('--only') + 1] : undefined;
-  if (args.includes('--only') && ![...Object.keys(MODULES), 'js'].includes(only)) throw new Stop('--only takes engine, compiler or js');
+  if (args.includes('--only') && !['engine', 'compiler', 'js'].includes(only)) throw new Stop('--only takes engine, compiler or js');
   heading('Build');
   await setup(only === 'js' ? {} : FOR_BUILD);
   await build({ fast: args.includes('--fast'), only });

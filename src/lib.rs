@@ -24,6 +24,8 @@ pub mod image;
 #[cfg(all(feature = "compiler", feature = "engine"))]
 pub mod local;
 #[cfg(feature = "engine")]
+mod settings;
+#[cfg(feature = "engine")]
 pub mod task;
 
 #[cfg(target_arch = "wasm32")]

@@ -7,7 +7,7 @@ use crate::tensor::Tensor;
 
 impl Host for CompiledModel {
     fn specialize(&mut self, shapes: &[Vec<usize>]) -> Result<Vec<u8>> {
-        Ok(CompiledModel::specialize(self, shapes)?.encode())
+        CompiledModel::specialize(self, shapes)
     }
 
     fn run_subgraph(&mut self, id: u32, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
@@ -21,6 +21,6 @@ impl Host for CompiledModel {
 /// See [`CompiledModel::open`].
 pub fn open(model: &[u8], external: &[ExternalData], options: &CompileOptions) -> Result<Session> {
     let model = CompiledModel::open(model, external, options)?;
-    let plan = model.plan().encode();
+    let plan = model.plan();
     Session::new(&plan[..], Some(Box::new(model)))
 }

@@ -44,7 +44,9 @@ fn check(case: &Case, fed: usize) -> Result<(), String> {
             bytes = model.encode_to_vec();
         }
         let mut session = local::open(&bytes, &[], &CompileOptions::default()).map_err(|e| e.to_string())?;
-        let got = session.run(&inputs, None, RunOptions { allow_nan: true, profile: None }).map_err(|e| format!("sample {k}: {e}"))?;
+        let got = session
+            .run(&inputs, None, RunOptions { allow_nan: true, profile: None })
+            .map_err(|e| format!("sample {k}: {e}"))?;
         for ((name, got), (_, want)) in got.iter().zip(&tensors(&sample, "output")) {
             if let Some(difference) = difference(got, want, case.tolerance) {
                 return Err(format!("sample {k}, {name}: {difference}"));

@@ -6,9 +6,9 @@
 mod boundary;
 
 use boundary::{bytes, floats, get, js, object, tensor};
-use js_sys::{Array, Function};
+use js_sys::{Array, Function, Uint8Array};
 use tractlet::DataType;
-use tractlet::plan::{Dim, Fact, ModelInfo, Plan, Step, ValueInfo, Variant};
+use tractlet::plan::{Dim, Fact, ModelInfo, Operation, Plan, Step, ValueInfo, Variant};
 use tractlet::web::engine::{EngineSession, JsHost, classify, preprocess, version};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -37,7 +37,7 @@ fn what_is_thrown_is_a_plain_object() {
     assert!(!field(&error, "message").is_empty() && !field(&error, "hint").is_empty());
     let error = preprocess(&[0; 4], 1, 1, js("{}")).expect_err("no settings");
     assert_eq!(field(&error, "code"), "INVALID_OPTION");
-    let error = EngineSession::new(b"TRACTLET", None).err().expect("no plan");
+    let error = EngineSession::new(Uint8Array::from(&b"TRACTLET"[..]), None).err().expect("no plan");
     assert_eq!(field(&error, "code"), "INVALID_PLAN");
 }
 
@@ -54,19 +54,24 @@ fn scores_become_ranked_classes() {
 }
 
 /// A model of one step, which the host executes.
-fn plan() -> Vec<u8> {
+fn plan() -> Uint8Array {
     let value =
         |name: &str| ValueInfo { name: name.into(), data_type: DataType::Uint8, shape: vec![Dim::Symbol("n".into())] };
-    let fact = || Fact { data_type: DataType::Uint8, shape: vec![Dim::Fixed(3)] };
+    let fact = || Fact { data_type: DataType::Uint8, shape: vec![Some(3)], constant: None };
     let variant = Variant {
         input_shapes: vec![vec![3]],
         values: vec![fact(), fact()],
         inputs: vec![0],
         outputs: vec![1],
-        steps: vec![Step::Subgraph { id: 7, inputs: vec![0], outputs: vec![1] }],
+        output_shapes: vec![vec![Some(3)]],
+        steps: vec![Step {
+            node: "node".into(),
+            op_type: "Op".into(),
+            operation: Operation::Subgraph { id: 7, inputs: vec![0], outputs: vec![1] },
+        }],
     };
     let info = ModelInfo { inputs: vec![value("x")], outputs: vec![value("y")], ..ModelInfo::default() };
-    Plan { info, variants: vec![variant] }.encode()
+    Uint8Array::from(&Plan { info, variants: vec![variant], ..Plan::default() }.encode()[..])
 }
 
 fn host(run_subgraph: &str) -> Option<JsHost> {
@@ -77,7 +82,7 @@ fn host(run_subgraph: &str) -> Option<JsHost> {
 #[test]
 fn a_session_asks_its_host() {
     let mut session = EngineSession::new(
-        &plan(),
+        plan(),
         host("return id === 7 && [{ ...inputs[0], data: inputs[0].data.map((v) => v * 2) }]"),
     )
     .expect("a session");
@@ -98,13 +103,20 @@ fn a_session_asks_its_host() {
 #[test]
 fn what_the_host_throws_goes_through() {
     let mut session =
-        EngineSession::new(&plan(), host("throw { code: 'EXECUTION_FAILED', message: 'no' }")).expect("a session");
+        EngineSession::new(plan(), host("throw { code: 'EXECUTION_FAILED', message: 'no' }")).expect("a session");
     let inputs = Array::of1(&tensor("x", "uint8", &[3], &[1, 2, 3]));
     let error = session.run(&inputs, None, &JsValue::UNDEFINED).expect_err("the host fails");
     assert_eq!((field(&error, "code"), field(&error, "message")), ("EXECUTION_FAILED".into(), "no".into()));
 }
 
 #[test]
-fn the_version_is_the_crate_s() {
-    assert_eq!(version(), env!("CARGO_PKG_VERSION"));
+fn the_version_is_the_crate_s_and_says_how_it_multiplies() {
+    let text = version();
+    let (number, build) = text.split_once('+').expect("a build");
+    assert_eq!(number, env!("CARGO_PKG_VERSION"));
+    if cfg!(target_feature = "relaxed-simd") {
+        assert!(["relaxed.pairs", "relaxed.usdot", "relaxed.sdot"].contains(&build), "{build}");
+    } else {
+        assert_eq!(build, "simd128.pairs");
+    }
 }

@@ -9,7 +9,7 @@ mod boundary;
 use boundary::{bytes, call, code, construct, exports, floats, get, js, numbers, tensor, tensor_text, text};
 use js_sys::{Array, Function, Reflect, Uint8Array};
 use tractlet::DataType;
-use tractlet::plan::{Dim, Fact, ModelInfo, OperatorSet, Plan, Step, ValueInfo, Variant};
+use tractlet::plan::{Dim, Fact, ModelInfo, Operation, OperatorSet, Plan, Step, ValueInfo, Variant};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -30,11 +30,13 @@ fn identity(data_type: DataType, shape: &[usize]) -> Plan {
         },
         variants: vec![Variant {
             input_shapes: vec![shape.to_vec()],
-            values: vec![Fact { data_type, shape: fixed }],
+            values: vec![Fact { data_type, shape: shape.iter().map(|&d| Some(d)).collect(), constant: None }],
             inputs: vec![0],
             outputs: vec![0],
+            output_shapes: vec![shape.iter().map(|&d| Some(d)).collect()],
             steps: vec![],
         }],
+        ..Plan::default()
     }
 }
 
@@ -44,10 +46,15 @@ fn hosted(batches: &[usize]) -> Plan {
     let float = |name| value(name, DataType::Float32, &shape);
     let variant = |&batch: &usize| Variant {
         input_shapes: vec![vec![batch, 2]; 2],
-        values: vec![Fact { data_type: DataType::Float32, shape: shape.to_vec() }; 4],
+        values: vec![Fact { data_type: DataType::Float32, shape: vec![Some(batch), Some(2)], constant: None }; 4],
         inputs: vec![0, 1],
         outputs: vec![3, 2],
-        steps: vec![Step::Subgraph { id: 7, inputs: vec![1, 0], outputs: vec![2, 3] }],
+        output_shapes: vec![vec![Some(batch), Some(2)]; 2],
+        steps: vec![Step {
+            node: "node".into(),
+            op_type: "Op".into(),
+            operation: Operation::Subgraph { id: 7, inputs: vec![1, 0], outputs: vec![2, 3] },
+        }],
     };
     Plan {
         info: ModelInfo {
@@ -62,6 +69,7 @@ fn hosted(batches: &[usize]) -> Plan {
             metadata: vec![("author".into(), "nobody".into())],
         },
         variants: batches.iter().map(variant).collect(),
+        ..Plan::default()
     }
 }
 
@@ -221,6 +229,8 @@ async fn bad_scores_are_thrown() {
         (floats("", &[2], &[1.0, 2.0]), "{ topK: -1 }", "INVALID_OPTION"),
         (floats("", &[2], &[1.0, 2.0]), "{ threshold: NaN }", "INVALID_OPTION"),
         (floats("", &[2], &[1.0, 2.0]), "{ activation: 'relu' }", "INVALID_OPTION"),
+        (floats("", &[2], &[1.0, 2.0]), "{ topk: 1 }", "INVALID_OPTION"),
+        (floats("", &[2], &[1.0, 2.0]), "undefined", "INVALID_OPTION"),
     ] {
         let what = format!("{} {spec}", text(&scores));
         assert_eq!(code(classify(scores, spec).await), expected, "{what}");
@@ -305,6 +315,25 @@ async fn nonsense_of_the_host_is_no_crash() {
 }
 
 #[test]
+async fn a_measured_run_lists_its_steps() {
+    let session = session(&hosted(&[1]), &host(&[])).await;
+    assert_eq!(call(&session, "subgraphs", &[]).unwrap(), 1);
+    let inputs = [floats("a", &[1, 2], &[1.0; 2]), floats("b", &[1, 2], &[2.0; 2])];
+    for (options, count) in [("{}", 0), ("{ profile: true }", 1), ("{ profile: true }", 1), ("{ profile: false }", 1)] {
+        run(&session, &inputs, &JsValue::UNDEFINED, options).unwrap();
+        let steps: Array = call(&session, "profile", &[]).unwrap().dyn_into().expect("an array");
+        assert_eq!(steps.length(), count, "{options}");
+        for step in steps.iter() {
+            for (key, expected) in [("node", "'node'"), ("opType", "'Op'"), ("kernel", "'tract'"), ("macs", "0")] {
+                assert_eq!(get(&step, key), js(expected), "{key}");
+            }
+            assert_eq!(text(&get(&step, "shape")), "[1,2]");
+            assert!(["start", "microseconds"].iter().all(|key| get(&step, key).as_f64().is_some_and(|n| n >= 0.0)));
+        }
+    }
+}
+
+#[test]
 async fn plans_that_need_no_host_do_without() {
     let session = session(&identity(DataType::Float32, &[2]), &JsValue::UNDEFINED).await;
     assert_eq!(call(&session, "needsHost", &[]).unwrap(), false);
@@ -319,7 +348,7 @@ async fn bad_plans_are_thrown() {
     for (plan, expected) in [
         (&[][..], "INVALID_PLAN"),
         (b"not a plan".as_slice(), "INVALID_PLAN"),
-        (&good[..good.len() - 1], "INVALID_PLAN"),
+        (&good[..good.len() - 16], "INVALID_PLAN"),
         (&newer, "PLAN_VERSION"),
     ] {
         let error = open(plan, &JsValue::UNDEFINED).await;

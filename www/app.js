@@ -283,7 +283,8 @@ async function classify() {
     hasResults = true;
     figures.addPicture(answers.timings);
     announce(spokenResults(answers));
-    byId('answer', HTMLElement).scrollIntoView({ block: 'nearest' }); // on a phone it may be out of sight
+    // On a phone it may be out of sight. With the next frame, which has to lay out the page anyway.
+    requestAnimationFrame(() => byId('answer', HTMLElement).scrollIntoView({ block: 'nearest' }));
   } catch (error) {
     if (signal.aborted) return;
     if (used.preview) clearResults();
@@ -325,7 +326,9 @@ async function repeat(count, { quietly = false } = {}) {
   figures.setBusy(true);
   render();
   try {
-    for (let run = 1; run <= count; run++) {
+    // What is on the page is shown first: handing a picture over takes a while.
+    await new Promise((resolve) => setTimeout(resolve));
+    for (let run = 1; run <= count && !signal.aborted; run++) {
       if (!quietly) note.textContent = `${run} of ${count}`;
       const { timings } = await classifier.classify(image, { topK: 1, signal });
       if (signal.aborted) return;

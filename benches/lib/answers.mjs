@@ -1,4 +1,5 @@
 // Whether the libraries compute the same thing: a fast wrong answer is worth nothing.
+import { createHash } from 'node:crypto';
 import { Stop } from '../../scripts/lib/run.mjs';
 
 /**
@@ -13,8 +14,8 @@ const LARGEST_GAP = 0.05;
 
 export function best(scores) {
   let index = 0;
-  // NaN is never the best, and never beaten: it stays where it shows.
-  for (let i = 1; i < scores.length; i += 1) if (!(scores[i] <= scores[index])) index = i;
+  // NaN beats nothing; `compare` finds it by the gap.
+  for (let i = 1; i < scores.length; i += 1) if (scores[i] > scores[index]) index = i;
   return index;
 }
 
@@ -30,10 +31,13 @@ function range(scores) {
 /**
  * Compares the scores of one library with those of another, photo by photo.
  *
+ * @param quantum scale of a quantized output
+ * @param options.rounding whether the two round differently at every layer, as ONNX and TFLite do: then the best class of a
+ *   photo may be another, as long as the scores are close
  * @returns { same, tied, different: photos by their best class; gap: largest difference of a score, as a share of the range
  * of its photo's scores; agree: whether both can be right }
  */
-export function compare(ours, theirs, quantum) {
+export function compare(ours, theirs, quantum, { rounding = false } = {}) {
   const result = { same: 0, tied: 0, different: 0, gap: 0 };
   for (const [photo, a] of ours.entries()) {
     const b = theirs[photo];
@@ -45,15 +49,22 @@ export function compare(ours, theirs, quantum) {
     result[x === y ? 'same' : close ? 'tied' : 'different'] += 1;
     for (let i = 0; i < a.length; i += 1) {
       const gap = Math.abs(a[i] - b[i]) / span;
-      // Also NaN, which then stays.
-      if (!(gap <= result.gap)) result.gap = gap;
+      // Math.max keeps NaN.
+      result.gap = Math.max(result.gap, gap);
     }
   }
-  return { ...result, agree: result.different === 0 && result.gap <= LARGEST_GAP };
+  return { ...result, agree: (rounding || result.different === 0) && result.gap <= LARGEST_GAP };
 }
 
 /** How many labelled photos get their label. */
 export function countRight(scores, photos) {
   const labelled = photos.map(({ label }, i) => ({ label, i })).filter(({ label }) => label !== null);
   return { right: labelled.filter(({ label, i }) => best(scores[i]) === label).length, of: labelled.length };
+}
+
+/** Of all scores: libraries with the same digest gave the same answers to the last bit. */
+export function digest(scores) {
+  const hash = createHash('sha256');
+  for (const photo of scores) hash.update(Float32Array.from(photo));
+  return hash.digest('hex');
 }

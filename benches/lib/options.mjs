@@ -7,16 +7,17 @@ export const USAGE = `npm run bench -- [options]
 
   --runs N          timed runs per library and model (default 60)
   --passes N        passes over all models, each with fresh pages (default 3)
-  --models PATTERN  models of .cache/fixtures/models/index.json whose names match this regular expression, instead of
-                    the usual eight
-  --peers A,B       libraries of benches/peers; the others are compared with the first (default tractlet,onnxruntime-web)
+  --models PATTERN  models whose names match this regular expression, instead of the usual ones; '.' is all of them
+  --peers A,B       libraries of benches/peers; the others are compared with the first (default: all; tractlet-simd128
+                    only where there is a second engine build)
+  --no-native       without native onnxruntime
   --json PATH       where the figures go (default .cache/bench/<time>.json)
   --quick           one pass of 10 runs, answers compared on 4 photos: to see that it works, not to quote
   --not-isolated    without the COOP and COEP headers; the clock then has steps of 0.1 ms instead of 5 µs
   --help`;
 
-/** Timed runs per turn. A turn is short, so that both libraries meet the same weather. */
-export const RUNS_PER_TURN = 5;
+/** Timed runs per turn. A turn is short, so that all libraries meet the same weather; for slow models it ends sooner. */
+export const TURN = { runs: 5, milliseconds: 2000 };
 
 function count(name, text) {
   if (!/^[1-9]\d{0,5}$/.test(text)) throw new Stop(`--${name} is '${text}', which is not a number above 0`);
@@ -41,7 +42,8 @@ export function readOptions(args) {
         runs: { type: 'string' },
         passes: { type: 'string' },
         models: { type: 'string' },
-        peers: { type: 'string', default: 'tractlet,onnxruntime-web' },
+        peers: { type: 'string' },
+        'no-native': { type: 'boolean', default: false },
         json: { type: 'string' },
         quick: { type: 'boolean', default: false },
         'not-isolated': { type: 'boolean', default: false },
@@ -57,12 +59,14 @@ export function readOptions(args) {
   return {
     help,
     quick,
+    runs,
     passes,
-    rounds: Math.ceil(runs / (passes * RUNS_PER_TURN)),
+    rounds: Math.ceil(runs / (passes * TURN.runs)),
     photos: quick ? 4 : Infinity,
-    warmUp: quick ? { runs: 5, milliseconds: 500 } : { runs: 10, milliseconds: 2000 },
+    warmUp: quick ? { runs: 2, milliseconds: 500 } : { runs: 3, milliseconds: 2000 },
     models: values.models === undefined ? undefined : pattern(values.models),
-    peers: [...new Set(values.peers.split(',').map((name) => name.trim()).filter(Boolean))],
+    peers: values.peers && [...new Set(values.peers.split(',').map((name) => name.trim()).filter(Boolean))],
+    native: !values['no-native'],
     json: values.json === undefined ? undefined : resolve(values.json),
     isolated: !values['not-isolated'],
   };

@@ -13,27 +13,28 @@ function align(rows, textColumns) {
 const share = (value) => (value === 0 ? '0' : `${Number((100 * value).toPrecision(2))} %`);
 
 function answersCells({ answers, right }) {
-  const label = `${right.right}/${right.of}`;
+  const label = right?.of ? `${right.right}/${right.of}` : '';
   if (!answers) return [label, '', ''];
   const { same, tied, different, gap, agree } = answers;
   return [label, `${same}/${same + tied + different}${tied ? ` (${tied} tied)` : ''}`, `${share(gap)}${agree ? '' : ' ✗'}`];
 }
 
-/** The figures of all models, two lines or more for each. */
+/** The figures of all models, a line per library. */
 export function speedTable(models) {
-  const rows = [['model', 'library', 'create', 'first', 'median', 'MAD', 'p10–p90', 'ours/theirs', 'right', 'same as ours', 'gap']];
+  const rows = [['model', 'library', 'create', 'first', 'median', 'p95', 'ours/theirs', 'right', 'same as ours', 'gap']];
   const failures = [];
   for (const { title, libraries } of models) {
     for (const [i, library] of libraries.entries()) {
       const { name, error, create, first, run, ratio } = library;
       const start = [i === 0 ? title : '', name];
       if (error !== undefined) {
-        rows.push([...start, ...Array(9).fill('failed')]);
+        rows.push([...start, ...Array(8).fill('failed')]);
         failures.push(`${title}, ${name}: ${error}`);
         continue;
       }
-      const compared = ratio ? `${ratio.ratio.toFixed(2)} (${ratio.p10.toFixed(2)}–${ratio.p90.toFixed(2)})` : '';
-      rows.push([...start, whole(create.median), whole(first.median), fixed(run.median), fixed(run.mad), `${fixed(run.p10)}–${fixed(run.p90)}`, compared, ...answersCells(library)]);
+      const spread = ratio?.p10 === undefined ? '' : ` (${ratio.p10.toFixed(2)}–${ratio.p90.toFixed(2)})`;
+      const compared = ratio ? `${ratio.ratio.toFixed(2)}${spread}` : '';
+      rows.push([...start, whole(create.median), whole(first.median), fixed(run.median), fixed(run.p95), compared, ...answersCells(library)]);
     }
   }
   return [...align(rows, 2), ...failures.map((line) => `✗ ${line}`)].join('\n');
@@ -49,10 +50,10 @@ export function sizeTable(sizes) {
   return align(rows, 2).join('\n');
 }
 
-export function environmentLines({ browser, cpu, cores, system, date, commit, loadAverage, busyCores }, { isolated }) {
+export function environmentLines({ browser, relaxedDot, cpu, cores, system, date, commit, loadAverage, busyCores }, { isolated }) {
   const at = commit ? `commit ${commit.hash.slice(0, 10)}${commit.changed ? ' with changes' : ''}` : 'no commit';
   const lines = [
-    `${browser}, ${isolated ? '' : 'not '}cross-origin isolated · ${cpu}, ${cores} cores · ${system}`,
+    `${browser}, ${isolated ? '' : 'not '}cross-origin isolated, relaxed dot: ${relaxedDot} · ${cpu}, ${cores} cores · ${system}`,
     `${date} · ${at} · load average at the start ${loadAverage.toFixed(2)}, cores busy meanwhile ${busyCores?.toFixed(2) ?? 'unknown'}`,
   ];
   return lines.join('\n');

@@ -11,7 +11,7 @@ export function quantile(values, share) {
 
 export const median = (values) => quantile(values, 0.5);
 
-/** Median, median absolute deviation, and the range of the middle 80 percent. */
+/** Median, median absolute deviation, the range of the middle 80 percent, and what 95 percent stay below. */
 export function summarise(values) {
   const middle = median(values);
   return {
@@ -20,6 +20,7 @@ export function summarise(values) {
     mad: median(values.map((value) => Math.abs(value - middle))),
     p10: quantile(values, 0.1),
     p90: quantile(values, 0.9),
+    p95: quantile(values, 0.95),
     min: Math.min(...values),
   };
 }

@@ -1,13 +1,21 @@
 // Leads the libraries, each in a worker of its own, through the steps of one pass. Only one of them works at a time.
 
+import { relaxedDot } from './relaxed-dot.js';
+
 const SETTLE_MILLISECONDS = 300;
 const PATIENCE_MILLISECONDS = 300_000;
 
 /** A worker that does one call at a time. */
 class Line {
-  #worker = new globalThis.Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+  #worker;
   #stopWaiting;
-  ready = this.#answer();
+  ready;
+
+  /** `type`: 'module' or 'classic'. */
+  constructor(type) {
+    this.#worker = new globalThis.Worker(new URL('./worker.js', import.meta.url), { type });
+    this.ready = this.#answer();
+  }
 
   #answer() {
     return new Promise((resolve, reject) => {
@@ -34,13 +42,13 @@ const settle = () => new Promise((resolve) => setTimeout(resolve, SETTLE_MILLISE
 /**
  * One pass over one model.
  *
- * @param peers name and addresses, in the order in which they are opened
- * @param model { url, inputName, outputName }
+ * @param peers in the order in which they are opened: { name, url, base, worker, model: { url, inputName, outputName, ... } }
  * @param input what is timed; `inputs` what the answers are compared on
- * @param rounds,runs each round gives every library a turn of so many timed runs; every other round goes backwards
+ * @param rounds,turn each round gives every library a turn: timed runs, { runs, milliseconds } at most; every other round
+ *   goes backwards
  * @returns by name: { load, create, first, about, downloads, scores, rounds: [[milliseconds]] }, or { error }
  */
-async function pass({ peers, model, input, inputs, rounds, runs, warmUp }) {
+async function pass({ peers, input, inputs, rounds, turn, warmUp }) {
   const results = {};
   let alive = [];
   // Where one library fails, the others go on.
@@ -55,8 +63,8 @@ async function pass({ peers, model, input, inputs, rounds, runs, warmUp }) {
       }
     }
   };
-  alive = peers.map((peer) => ({ ...peer, line: new Line() }));
-  await each(alive, async ({ name, line, url, base }) => {
+  alive = peers.map((peer) => ({ ...peer, line: new Line(peer.worker) }));
+  await each(alive, async ({ name, line, url, base, model }) => {
     await line.ready;
     results[name] = { ...(await line.call('open', { peer: url, base, model, input })), rounds: [] };
     results[name].downloads = await line.call('downloads', { base });
@@ -72,11 +80,11 @@ async function pass({ peers, model, input, inputs, rounds, runs, warmUp }) {
   });
   for (let round = 0; round < rounds; round += 1) {
     await each(round % 2 ? [...alive].reverse() : alive, async ({ line }, result) => {
-      result.rounds.push(await line.call('turn', { runs }));
+      result.rounds.push(await line.call('turn', turn));
     });
   }
   for (const { line } of alive) line.close();
   return results;
 }
 
-globalThis.bench = { pass, isolated: globalThis.crossOriginIsolated };
+globalThis.bench = { pass, isolated: globalThis.crossOriginIsolated, relaxedDot: relaxedDot() };

@@ -1,6 +1,5 @@
-// One library with one session. Every measured moment is in this file, and the same for all libraries.
-
-import { readTensor } from '/tests/js/lib/tensor-proto.mjs';
+// One library with one session. Every measured moment is in this file, and the same for all libraries. It runs as a module
+// worker or as a classic one, hence without import statements.
 
 let peer;
 let session;
@@ -14,6 +13,7 @@ async function fetchBytes(url) {
 
 /** Bytes are not kept: one session may have taken them away. */
 async function makeFeeds(url) {
+  const { readTensor } = await import('/tests/js/lib/tensor-proto.mjs');
   const { type, data, dims } = readTensor(await fetchBytes(url));
   if (type !== 'float32' || data.length !== dims.reduce((product, size) => product * size, 1)) {
     throw new Error(`${url} holds no float32 tensor in raw form`);
@@ -56,11 +56,15 @@ const methods = {
     for (let i = 0; i < runs || performance.now() - start < milliseconds; i += 1) await session.run(feeds);
   },
 
-  /** The times of some runs. One more goes first: the other library has had the processor's caches. */
-  async turn({ runs }) {
+  /**
+   * The times of some runs, fewer if they take longer than `milliseconds`. One more goes first: the other library has had
+   * the processor's caches.
+   */
+  async turn({ runs, milliseconds }) {
     const times = [];
     await session.run(feeds);
-    for (let i = 0; i < runs; i += 1) {
+    const end = performance.now() + milliseconds;
+    for (let i = 0; i < runs && (i === 0 || performance.now() < end); i += 1) {
       const start = performance.now();
       await session.run(feeds);
       times.push(performance.now() - start);

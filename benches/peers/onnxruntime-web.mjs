@@ -1,6 +1,8 @@
 // onnxruntime-web's smallest entry, `onnxruntime-web/wasm`: the CPU only, without WebGPU and WebNN.
 
 export const name = 'onnxruntime-web';
+export const format = 'onnx';
+export const worker = 'module';
 export const folder = 'node_modules/onnxruntime-web/dist';
 export const packageFile = 'node_modules/onnxruntime-web/package.json';
 export const alsoDownloaded = [];

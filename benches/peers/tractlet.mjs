@@ -1,6 +1,10 @@
-// This package, as a page imports it.
+// This package, as a page imports it: it takes the engine build that suits the browser.
 
 export const name = 'tractlet';
+/** What it reads. */
+export const format = 'onnx';
+/** The kind of worker that it works in. */
+export const worker = 'module';
 /** What is served, and where the files lie that count as the download. */
 export const folder = 'dist';
 export const packageFile = 'package.json';
@@ -10,12 +14,13 @@ export const alsoDownloaded = ['worker.js'];
 export const optional = { 'compiler.wasm': 'only for raw .onnx files, not for saved plans' };
 
 /** Loads the library; not yet its wasm. */
-export function load(base) {
-  return import(`${base}index.js`);
+export async function load(base) {
+  return { library: await import(`${base}index.js`), options: {} };
 }
 
-export async function open({ InferenceSession, Tensor }, bytes, { inputName, outputName }) {
-  const session = await InferenceSession.create(bytes, { worker: false });
+/** A session. `options` are more of the library's own. */
+export async function open({ library: { InferenceSession, Tensor }, options }, bytes, { inputName, outputName }) {
+  const session = await InferenceSession.create(bytes, { worker: false, ...options });
   return {
     makeInput: (data, dims) => ({ [inputName]: new Tensor('float32', data, dims) }),
     /** Inputs are copied in and outputs are copied out. */

@@ -1,5 +1,6 @@
 //! Subgraphs that tract executes.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tract_onnx::Onnx;
@@ -15,6 +16,8 @@ use crate::plan::Fact;
 pub struct Subgraph {
     plan: Arc<TypedSimplePlan>,
     state: TypedSimpleState,
+    /// Facts of the inputs.
+    inputs: Vec<Fact>,
     /// Facts of the outputs.
     pub outputs: Vec<Fact>,
 }
@@ -26,14 +29,7 @@ impl Subgraph {
     }
 
     fn build(proto: &ModelProto) -> Result<Self, Problem> {
-        let framework = Onnx { op_register: registry::operators(), ignore_value_info: true, ..Onnx::default() }
-            .with_ignore_output_shapes(true);
-        let parsed = framework.parse(proto, None)?;
-        let mut inferred = parsed.model;
-        inferred.analyse(false)?;
-        if let Some(graph) = &proto.graph {
-            shapes::check(graph, &inferred, &parsed.outlets_by_name)?;
-        }
+        let (inferred, _) = infer(proto)?;
         let typed = inferred.into_typed()?;
         check_sizes(&typed)?;
         // Where tract's own rewriting fails, the graph as it is still runs.
@@ -50,8 +46,20 @@ impl Subgraph {
         gather::check_indices(&mut model)?;
         let outputs =
             model.output_outlets()?.iter().map(|o| fact(model.outlet_fact(*o)?)).collect::<TractResult<_>>()?;
+        let inputs = model.input_outlets()?.iter().map(|o| fact(model.outlet_fact(*o)?)).collect::<TractResult<_>>()?;
         let plan = TypedSimplePlan::new(model)?;
-        Ok(Self { state: plan.spawn()?, plan, outputs })
+        Ok(Self { state: plan.spawn()?, plan, inputs, outputs })
+    }
+
+    /// Whether these are inputs of the types and shapes that it was planned for.
+    pub fn takes(&self, inputs: &[&crate::tensor::Tensor]) -> bool {
+        let fits = |(fact, tensor): (&Fact, &&crate::tensor::Tensor)| {
+            let same = |(planned, &size): (&Option<usize>, &usize)| planned.is_none_or(|p| p == size);
+            fact.data_type == tensor.data_type()
+                && fact.shape.len() == tensor.shape().len()
+                && fact.shape.iter().zip(tensor.shape()).all(same)
+        };
+        self.inputs.len() == inputs.len() && self.inputs.iter().zip(inputs).all(fits)
     }
 
     /// Runs. The inputs have the types and shapes that the graph was planned for.
@@ -72,6 +80,61 @@ impl Subgraph {
             problem.into_error(ErrorCode::ExecutionFailed)
         })
     }
+}
+
+/// What inference knows of a value.
+#[derive(Clone, Default)]
+pub struct Known {
+    /// Element type.
+    pub data_type: Option<crate::tensor::DataType>,
+    /// Shape, if the rank is known.
+    pub dims: Option<Vec<Option<usize>>>,
+    /// The value, if it depends on nothing.
+    pub value: Option<Arc<Tensor>>,
+}
+
+impl Known {
+    /// The shape, if all of it is known.
+    pub fn shape(&self) -> Option<Vec<usize>> {
+        self.dims.as_ref()?.iter().copied().collect()
+    }
+
+    /// Whether its size in memory is known.
+    pub fn is_sized(&self) -> bool {
+        self.data_type.is_some_and(|t| t.size() > 0) && self.shape().is_some()
+    }
+}
+
+/// Has tract infer what it can about every value of a model, whose inputs must have concrete shapes.
+pub fn analyse(proto: &ModelProto) -> Result<HashMap<String, Known>> {
+    guarded(|| {
+        let (model, outlets) = infer(proto)?;
+        let mut all = HashMap::new();
+        for (name, outlet) in outlets {
+            let fact = model.outlet_fact(outlet)?;
+            let size = |d: &DimFact| usize::try_from(d.concretize()?.to_i64().ok()?).ok();
+            let dims = (!fact.shape.is_open()).then(|| fact.shape.dims().map(size).collect());
+            let data_type = fact.datum_type.concretize().and_then(|t| tensors::data_type(t).ok());
+            // Values of shape arithmetic may hold symbols.
+            let value = fact.value.concretize().filter(|v| tensors::from_tract(v).is_ok());
+            all.insert(name, Known { data_type, dims, value });
+        }
+        Ok(all)
+    })
+    .map_err(|problem| problem.into_error(ErrorCode::InvalidModel))
+}
+
+/// Parses and infers.
+fn infer(proto: &ModelProto) -> Result<(InferenceModel, HashMap<String, OutletId>), Problem> {
+    let framework = Onnx { op_register: registry::operators(), ignore_value_info: true, ..Onnx::default() }
+        .with_ignore_output_shapes(true);
+    let parsed = framework.parse(proto, None)?;
+    let mut inferred = parsed.model;
+    inferred.analyse(false)?;
+    if let Some(graph) = &proto.graph {
+        shapes::check(graph, &inferred, &parsed.outlets_by_name)?;
+    }
+    Ok((inferred, parsed.outlets_by_name))
 }
 
 fn fact(fact: &TypedFact) -> TractResult<Fact> {

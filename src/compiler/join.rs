@@ -7,14 +7,14 @@ use crate::plan::{Operation, ValueId, Variant};
 pub fn join(variant: &mut Variant) {
     let mut index = 0;
     while index < variant.steps.len() {
-        if let Some((producer, y, row_stride, column)) = find(variant, index) {
-            if let Operation::Conv(conv) = &mut variant.steps[producer].operation {
-                conv.y = y;
-                conv.row_stride = row_stride;
-                conv.column = column;
-                variant.steps.remove(index);
-                continue;
-            }
+        if let Some((producer, y, row_stride, column)) = find(variant, index)
+            && let Operation::Conv(conv) = &mut variant.steps[producer].operation
+        {
+            conv.y = y;
+            conv.row_stride = row_stride;
+            conv.column = column;
+            variant.steps.remove(index);
+            continue;
         }
         index += 1;
     }
@@ -23,7 +23,8 @@ pub fn join(variant: &mut Variant) {
 /// If the step is such a copy: the convolution, and where it is to write.
 fn find(variant: &Variant, index: usize) -> Option<(usize, ValueId, usize, usize)> {
     let Operation::Copy { x, y, shape, from, to, table: None } = &variant.steps[index].operation else { return None };
-    let touches = |id: ValueId, at: usize| variant.steps[at].reads().contains(&id) || variant.steps[at].writes().contains(&id);
+    let touches =
+        |id: ValueId, at: usize| variant.steps[at].reads().contains(&id) || variant.steps[at].writes().contains(&id);
     let mut users = (0..variant.steps.len()).filter(|&at| touches(*x, at));
     let (producer, reader) = (users.next()?, users.next()?);
     let Operation::Conv(conv) = &variant.steps[producer].operation else { return None };

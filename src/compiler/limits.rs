@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use tract_onnx::pb::{GraphProto, TensorProto, tensor_shape_proto::dimension};
 
+use super::fallback::Known;
 use super::onnx::{attribute, initializer_f32, initializer_i64, node_label};
 use crate::error::{Error, ErrorCode, Result};
 
@@ -75,6 +76,18 @@ pub fn check(graph: &GraphProto) -> Result<()> {
         }
         for inner in node.attribute.iter().filter_map(|a| a.g.as_ref()) {
             check(inner)?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses values that inference found to be larger than memory.
+pub fn check_values(known: &HashMap<String, Known>) -> Result<()> {
+    for (name, known) in known {
+        let dims = known.dims.iter().flatten().flatten();
+        let size = known.data_type.map_or(1, |t| t.size().max(1)) as u64;
+        if dims.fold(size, |bytes, &d| bytes.saturating_mul(d as u64)) > MAX_TENSOR_BYTES {
+            return Err(too_large(&format!("the value \"{name}\"")));
         }
     }
     Ok(())

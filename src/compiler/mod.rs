@@ -1,27 +1,32 @@
 //! ONNX bytes in, plan out; and the execution of what the engine has no steps for.
 //!
 //! The way of a model: [`onnx`] decodes, checks and brings it into canonical form; [`fuse`] turns QDQ groups into
-//! integer operators; tract infers shapes and simplifies, with our own [`quantized`] operators in place of its own
-//! ([`registry`] says which is which); [`fallback`] has tract execute the result.
+//! integer operators; tract infers shapes, with our own [`quantized`] operators in place of its own ([`registry`] says
+//! which is which); [`lower`] turns nodes into steps of the plan; [`fallback`] has tract execute what has none.
 
 mod attributes;
 mod fallback;
 mod fuse;
 mod gather;
 mod info;
+mod join;
 mod limits;
+mod lower;
 mod onnx;
 mod quantized;
 mod registry;
 mod shapes;
 mod tensors;
 
+use std::collections::HashMap;
+
 use tract_onnx::pb::{ModelProto, tensor_shape_proto::dimension, type_proto};
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::plan::{Dim, Fact, MAX_VARIANTS, ModelInfo, Operation, Plan, Step, Variant};
+use crate::plan::{self, Dim, Fact, MAX_VARIANTS, ModelInfo, Operation, Step, ValueInfo, Variant};
 use crate::tensor::Tensor;
 use fallback::Subgraph;
+use lower::{Lowered, Pool};
 
 pub use info::DimensionOverrides;
 pub use onnx::ExternalData;
@@ -38,6 +43,8 @@ pub struct CompiledModel {
     info: ModelInfo,
     /// Dropped once it is compiled for good, as models with fixed shapes are.
     proto: Option<ModelProto>,
+    /// The constants of all plans.
+    pool: Pool,
     /// Most recently used last; never more than [`MAX_VARIANTS`].
     compiled: Vec<Compiled>,
     next_id: u32,
@@ -45,6 +52,11 @@ pub struct CompiledModel {
 
 struct Compiled {
     variant: Variant,
+    parts: Vec<CompiledPart>,
+}
+
+/// A part of the graph that tract executes.
+struct CompiledPart {
     id: u32,
     subgraph: Subgraph,
 }
@@ -58,15 +70,13 @@ impl CompiledModel {
         let (mut proto, info) = onnx::import(bytes.as_ref(), external, &options.free_dimension_overrides)?;
         // Owned bytes are not needed beside what was decoded from them.
         drop(bytes);
-        if let Some(graph) = &mut proto.graph {
-            fuse::fuse(graph);
-        }
+        fuse::fuse(&mut proto);
         let fixed: Option<Vec<Vec<usize>>> = info
             .inputs
             .iter()
             .map(|i| i.shape.iter().map(|d| if let Dim::Fixed(n) = d { Some(*n) } else { None }).collect())
             .collect();
-        let mut model = Self { info, proto: Some(proto), compiled: Vec::new(), next_id: 0 };
+        let mut model = Self { info, proto: Some(proto), pool: Pool::default(), compiled: Vec::new(), next_id: 0 };
         if let Some(shapes) = fixed {
             model.compile(&shapes)?;
             model.proto = None;
@@ -79,25 +89,22 @@ impl CompiledModel {
         &self.info
     }
 
-    /// The plan, with a variant for every set of input shapes in use.
-    pub fn plan(&self) -> Plan {
-        Plan {
-            info: self.info.clone(),
-            variants: self.compiled.iter().map(|c| c.variant.clone()).collect(),
-            ..Plan::default()
-        }
+    /// The plan, encoded, with a variant for every set of input shapes in use.
+    pub fn plan(&self) -> Vec<u8> {
+        let variants: Vec<&Variant> = self.compiled.iter().map(|c| &c.variant).collect();
+        plan::encode(&self.info, &self.pool.constants, &variants, &self.pool.data)
     }
 
-    /// A plan for these input shapes, in the order of the inputs.
+    /// A plan for these input shapes, in the order of the inputs, encoded. Constants keep the numbers that they had.
     ///
     /// # Errors
     /// `INPUT_SHAPE` if the model cannot take them.
-    pub fn specialize(&mut self, shapes: &[Vec<usize>]) -> Result<Plan> {
+    pub fn specialize(&mut self, shapes: &[Vec<usize>]) -> Result<Vec<u8>> {
         let at = match self.compiled.iter().position(|c| c.variant.input_shapes == shapes) {
             Some(at) => at,
             None => self.compile(shapes)?,
         };
-        Ok(Plan { info: self.info.clone(), variants: vec![self.compiled[at].variant.clone()], ..Plan::default() })
+        Ok(plan::encode(&self.info, &self.pool.constants, &[&self.compiled[at].variant], &self.pool.data))
     }
 
     fn compile(&mut self, shapes: &[Vec<usize>]) -> Result<usize> {
@@ -106,38 +113,22 @@ impl CompiledModel {
                 .with_hint("inputMetadata lists the shape of every input")
         };
         let proto = self.proto.as_mut().ok_or_else(wrong)?;
-        if shapes.len() != self.info.inputs.len() {
+        let ranks = |(input, shape): (&ValueInfo, &Vec<usize>)| input.shape.len() == shape.len();
+        if shapes.len() != self.info.inputs.len() || !self.info.inputs.iter().zip(shapes).all(ranks) {
             return Err(wrong());
         }
         set_input_shapes(proto, &self.info, shapes)?;
-        let subgraph = Subgraph::new(proto)?;
-        let inputs: Vec<u32> = (0..).take(shapes.len()).collect();
-        let outputs: Vec<u32> = (shapes.len() as u32..).take(subgraph.outputs.len()).collect();
-        let id = self.next_id;
-        self.next_id += 1;
-        let fact = |(input, shape): (&crate::plan::ValueInfo, &Vec<usize>)| Fact {
-            data_type: input.data_type,
-            shape: shape.iter().map(|&d| Some(d)).collect(),
-            constant: None,
-        };
-        let mut values: Vec<Fact> = self.info.inputs.iter().zip(shapes).map(fact).collect();
-        values.extend(subgraph.outputs.iter().cloned());
-        let variant = Variant {
-            input_shapes: shapes.to_vec(),
-            values,
-            output_shapes: subgraph.outputs.iter().map(|o| o.shape.clone()).collect(),
-            steps: vec![Step {
-                node: self.info.graph_name.clone(),
-                op_type: "Subgraph".to_owned(),
-                operation: Operation::Subgraph { id, inputs: inputs.clone(), outputs: outputs.clone() },
-            }],
-            inputs,
-            outputs,
+        let known = fallback::analyse(proto)?;
+        limits::check_values(&known)?;
+        check_outputs(proto, &self.info, &known)?;
+        let compiled = match lowered(proto, &self.info, &known, shapes, &mut self.pool, &mut self.next_id) {
+            Some(compiled) => compiled,
+            None => whole(proto, &self.info, shapes, &mut self.next_id)?,
         };
         if self.compiled.len() == MAX_VARIANTS {
             self.compiled.remove(0);
         }
-        self.compiled.push(Compiled { variant, id, subgraph });
+        self.compiled.push(compiled);
         Ok(self.compiled.len() - 1)
     }
 
@@ -146,25 +137,82 @@ impl CompiledModel {
     /// # Errors
     /// `EXECUTION_FAILED` with the node concerned; the model stays usable.
     pub fn run_subgraph(&mut self, id: u32, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
-        let at = self.compiled.iter().position(|c| c.id == id).ok_or_else(|| {
+        let at = self.compiled.iter().position(|c| c.parts.iter().any(|p| p.id == id)).ok_or_else(|| {
             Error::new(ErrorCode::Internal, format!("the plan names a subgraph {id} that this model does not have"))
         })?;
         // Most recently used last.
         let mut compiled = self.compiled.remove(at);
-        let facts = &compiled.variant.values;
-        let fits = inputs.len() == compiled.variant.input_shapes.len()
-            && inputs.iter().zip(facts).all(|(tensor, fact)| {
-                tensor.data_type() == fact.data_type
-                    && tensor.shape().iter().map(|&d| Some(d)).eq(fact.shape.iter().copied())
-            });
-        let result = if fits {
-            compiled.subgraph.run(inputs)
-        } else {
-            Err(Error::new(ErrorCode::Internal, format!("subgraph {id} was handed values that it was not planned for")))
+        let result = match compiled.parts.iter_mut().find(|p| p.id == id) {
+            Some(part) if part.subgraph.takes(inputs) => part.subgraph.run(inputs),
+            _ => {
+                let message = format!("subgraph {id} was handed values that it was not planned for");
+                Err(Error::new(ErrorCode::Internal, message))
+            }
         };
         self.compiled.push(compiled);
         result
     }
+}
+
+/// Outputs must be of the types that the model declares.
+fn check_outputs(proto: &ModelProto, info: &ModelInfo, known: &HashMap<String, fallback::Known>) -> Result<()> {
+    let names = proto.graph.iter().flat_map(|g| &g.output).map(|o| &o.name);
+    for (name, output) in names.zip(&info.outputs) {
+        if let Some(found) = known.get(name).and_then(|k| k.data_type)
+            && found != output.data_type
+        {
+            return Err(onnx::invalid(format!("the output \"{}\" has another type than declared", output.name))
+                .expected(output.data_type, found));
+        }
+    }
+    Ok(())
+}
+
+/// The graph as steps, with subgraphs where there are none. `None`: it cannot be split.
+fn lowered(
+    proto: &ModelProto,
+    info: &ModelInfo,
+    known: &HashMap<String, fallback::Known>,
+    shapes: &[Vec<usize>],
+    pool: &mut Pool,
+    next_id: &mut u32,
+) -> Option<Compiled> {
+    let Lowered { variant, parts } = lower::lower(proto, known, shapes, pool, next_id)?;
+    plan::check_variant(info, &pool.constants, pool.data.len(), &variant).ok()?;
+    let parts = parts
+        .iter()
+        .map(|part| Some(CompiledPart { id: part.id, subgraph: Subgraph::new(&part.proto).ok()? }))
+        .collect::<Option<Vec<_>>>()?;
+    Some(Compiled { variant, parts })
+}
+
+/// The graph as one subgraph.
+fn whole(proto: &ModelProto, info: &ModelInfo, shapes: &[Vec<usize>], next_id: &mut u32) -> Result<Compiled> {
+    let subgraph = Subgraph::new(proto)?;
+    let inputs: Vec<u32> = (0..).take(shapes.len()).collect();
+    let outputs: Vec<u32> = (shapes.len() as u32..).take(subgraph.outputs.len()).collect();
+    let id = *next_id;
+    *next_id += 1;
+    let fact = |(input, shape): (&ValueInfo, &Vec<usize>)| Fact {
+        data_type: input.data_type,
+        shape: shape.iter().map(|&d| Some(d)).collect(),
+        constant: None,
+    };
+    let mut values: Vec<Fact> = info.inputs.iter().zip(shapes).map(fact).collect();
+    values.extend(subgraph.outputs.iter().cloned());
+    let variant = Variant {
+        input_shapes: shapes.to_vec(),
+        values,
+        output_shapes: subgraph.outputs.iter().map(|o| o.shape.clone()).collect(),
+        steps: vec![Step {
+            node: info.graph_name.clone(),
+            op_type: "Subgraph".to_owned(),
+            operation: Operation::Subgraph { id, inputs: inputs.clone(), outputs: outputs.clone() },
+        }],
+        inputs,
+        outputs,
+    };
+    Ok(Compiled { variant, parts: vec![CompiledPart { id, subgraph }] })
 }
 
 /// Writes concrete shapes into the graph's inputs.

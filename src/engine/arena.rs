@@ -19,12 +19,15 @@ pub struct Request {
     pub time: (usize, usize),
 }
 
+/// Memory of a page ends at 4 GiB, and one block of it at half of that.
+const MAX_BYTES: usize = i32::MAX as usize;
+
 /// Gives every request a range of bytes, in their order, and says how many there are in all.
 ///
 /// # Errors
-/// `OUT_OF_MEMORY` if they cannot be counted.
+/// `OUT_OF_MEMORY` if they need more than one block can have.
 pub fn place(requests: &[Request]) -> Result<(Vec<Range<usize>>, usize)> {
-    let beyond = || Error::new(ErrorCode::OutOfMemory, "the plan needs more memory than can be counted");
+    let beyond = || Error::new(ErrorCode::OutOfMemory, "the plan needs more memory than there can be");
     let mut order: Vec<usize> = (0..requests.len()).collect();
     order.sort_by_key(|&i| (std::cmp::Reverse(requests[i].bytes), requests[i].time));
     let mut places: Vec<Range<usize>> = vec![0..0; requests.len()];
@@ -49,6 +52,9 @@ pub fn place(requests: &[Request]) -> Result<(Vec<Range<usize>>, usize)> {
         places[index] = start..end;
         total = total.max(end);
         placed.push(index);
+    }
+    if total > MAX_BYTES {
+        return Err(beyond());
     }
     Ok((places, total))
 }
@@ -125,18 +131,27 @@ mod tests {
         let chain: Vec<Request> =
             [64, 256, 512, 128].iter().enumerate().map(|(i, &bytes)| Request { bytes, time: (i, i + 1) }).collect();
         assert_eq!(place(&chain).unwrap().1, 768);
-        assert!(place(&[Request { bytes: usize::MAX, time: (0, 0) }, Request { bytes: usize::MAX, time: (0, 0) }]).is_err());
+        assert!(
+            place(&[Request { bytes: usize::MAX, time: (0, 0) }, Request { bytes: usize::MAX, time: (0, 0) }]).is_err()
+        );
     }
 
     #[test]
     fn parts_are_never_aliased_mutably() {
-        let mut block = [0u8; 32];
-        assert!(split(&mut block, [0..8, 4..12], [12..20, 20..28], 28..32).is_ok());
-        assert!(split(&mut block, [0..8], [7..9], 0..0).is_err());
-        assert!(split(&mut block, [], [0..8, 7..9], 0..0).is_err());
-        assert!(split(&mut block, [0..33], [], 0..0).is_err());
-        assert!(split(&mut block, [0..8], [8..16], 15..20).is_err());
-        assert!(split(&mut block, [0..8], [8..16], 7..8).is_err());
-        assert!(split(&mut block, [8..8], [8..8], 0..0).is_ok());
+        fn fits<const R: usize, const W: usize>(
+            reads: [(usize, usize); R],
+            writes: [(usize, usize); W],
+            scratch: (usize, usize),
+        ) -> bool {
+            let range = |(start, end): (usize, usize)| start..end;
+            split(&mut [0u8; 32], reads.map(range), writes.map(range), range(scratch)).is_ok()
+        }
+        assert!(fits([(0, 8), (4, 12)], [(12, 20), (20, 28)], (28, 32)));
+        assert!(fits([(8, 8)], [(8, 8)], (0, 0)));
+        assert!(!fits([(0, 8)], [(7, 9)], (0, 0)));
+        assert!(!fits([], [(0, 8), (7, 9)], (0, 0)));
+        assert!(!fits([(0, 33)], [], (0, 0)));
+        assert!(!fits([(0, 8)], [(8, 16)], (15, 20)));
+        assert!(!fits([(0, 8)], [(8, 16)], (7, 8)));
     }
 }

@@ -5,6 +5,8 @@ use std::rc::Rc;
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::kernels::conv::ConvWeights;
+use crate::kernels::depthwise::DepthwiseWeights;
+use crate::kernels::float_conv::FloatWeights;
 use crate::kernels::isa::Dot;
 use crate::plan::{Constant, ConstantId, Source};
 use crate::tensor::{AlignedBytes, Element};
@@ -16,6 +18,10 @@ pub struct Cache {
     pub plain: HashMap<ConstantId, Rc<AlignedBytes>>,
     /// Packed for convolutions and products.
     pub packed: HashMap<ConstantId, Rc<ConvWeights>>,
+    /// Packed for convolutions of floats; by output channels and groups, too.
+    pub float: HashMap<(ConstantId, usize, usize), Rc<FloatWeights>>,
+    /// Packed for depthwise convolutions.
+    pub depthwise: HashMap<ConstantId, Rc<DepthwiseWeights>>,
 }
 
 impl Cache {
@@ -23,6 +29,8 @@ impl Cache {
     pub fn bytes(&self) -> usize {
         self.plain.values().map(|b| b.as_slice().len()).sum::<usize>()
             + self.packed.values().map(|w| w.bytes()).sum::<usize>()
+            + self.float.values().map(|w| w.bytes()).sum::<usize>()
+            + self.depthwise.values().map(|w| w.bytes()).sum::<usize>()
     }
 }
 

@@ -34,8 +34,8 @@ impl Program {
     pub fn new<S: Source + ?Sized>(variant: Variant, loader: &mut Loader<S>) -> Result<Self> {
         let mut runs = Vec::with_capacity(variant.steps.len());
         for step in &variant.steps {
-            let run = steps::prepare(&step.operation, &variant, loader)
-                .map_err(|e| e.at_node(&step.node, &step.op_type))?;
+            let run =
+                steps::prepare(&step.operation, &variant, loader).map_err(|e| e.at_node(&step.node, &step.op_type))?;
             runs.push(run);
         }
         let times = times(&variant);

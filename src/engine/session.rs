@@ -42,7 +42,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// From an encoded plan. `host` is needed for plans with subgraphs, and for symbolic input shapes.
+    /// From an encoded plan. `host` is needed for plans with subgraphs, and for symbolic input shapes; otherwise it is
+    /// dropped.
     ///
     /// # Errors
     /// `INVALID_PLAN`, `PLAN_VERSION` or `OUT_OF_MEMORY`.
@@ -56,17 +57,16 @@ impl Session {
             host,
             profile: Profile::default(),
         };
-        let mut loader = Loader {
-            source: plan,
-            data,
-            constants: &header.constants,
-            cache: &mut session.cache,
-            dot: isa::probe(),
-        };
+        let mut loader =
+            Loader { source: plan, data, constants: &header.constants, cache: &mut session.cache, dot: isa::probe() };
         for variant in header.variants {
             session.programs.push(Program::new(variant, &mut loader)?);
         }
         session.grow_arena()?;
+        if !session.needs_host() {
+            // A host that nothing can ask would only keep the compiler in memory.
+            session.host = None;
+        }
         Ok(session)
     }
 
@@ -145,7 +145,10 @@ impl Session {
                 self.profile.add(Measured::new(step, prepared, variant, began - start, clock() - began));
             }
         }
-        wanted.into_iter().map(|position| Ok((self.info.outputs[position].name.clone(), output(variant, position, &frame)?))).collect()
+        wanted
+            .into_iter()
+            .map(|position| Ok((self.info.outputs[position].name.clone(), output(variant, position, &frame)?)))
+            .collect()
     }
 
     /// Puts the program for these shapes last, compiling it if there is none yet.
@@ -161,13 +164,8 @@ impl Session {
         let variant = plan.variants.into_iter().find(|v| v.input_shapes == shapes);
         let variant =
             variant.ok_or_else(|| Error::new(ErrorCode::Internal, "the compiler made a plan for other shapes"))?;
-        let mut loader = Loader {
-            source: &bytes[..],
-            data,
-            constants: &plan.constants,
-            cache: &mut self.cache,
-            dot: isa::probe(),
-        };
+        let mut loader =
+            Loader { source: &bytes[..], data, constants: &plan.constants, cache: &mut self.cache, dot: isa::probe() };
         let program = Program::new(variant, &mut loader)?;
         if self.programs.len() >= MAX_VARIANTS {
             self.programs.remove(0);

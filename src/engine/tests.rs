@@ -1,9 +1,12 @@
 //! Plans made by hand, executed.
 
+use std::rc::Rc;
+
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-use super::{RunOptions, Session};
+use super::{Host, RunOptions, Session};
+use crate::error::{Error, ErrorCode, Result};
 use crate::plan::{
     Axis, Constant, Conv, Dim, Fact, Finish, ModelInfo, Numbers, Operation, Plan, Quantization, Rows, Step, ValueInfo,
     Variant, Window, ZeroPoint,
@@ -132,6 +135,36 @@ fn a_plan_computes_what_its_steps_mean() {
     for _ in 0..3 {
         let got = session.run(&[("x".into(), x.clone())], None, RunOptions::default()).unwrap();
         assert_eq!(got[0].1.as_slice::<f32>().unwrap(), want);
+    }
+}
+
+/// Whether it is still there shows in the count of references.
+struct Idle {
+    _alive: Rc<()>,
+}
+
+impl Host for Idle {
+    fn specialize(&mut self, _: &[Vec<usize>]) -> Result<Vec<u8>> {
+        Err(Error::new(ErrorCode::Internal, "nothing is asked for"))
+    }
+
+    fn run_subgraph(&mut self, _: u32, _: &[&Tensor]) -> Result<Vec<Tensor>> {
+        Err(Error::new(ErrorCode::Internal, "nothing is asked for"))
+    }
+}
+
+#[test]
+fn a_host_is_kept_only_if_it_may_be_asked() {
+    let symbolic = || {
+        let mut plan = small();
+        plan.info.inputs[0].shape[0] = Dim::Symbol("batch".into());
+        plan
+    };
+    for (plan, kept) in [(small(), 1), (symbolic(), 2)] {
+        let alive = Rc::new(());
+        let session = Session::new(&plan.encode()[..], Some(Box::new(Idle { _alive: alive.clone() }))).unwrap();
+        assert_eq!(session.needs_host(), kept == 2);
+        assert_eq!(Rc::strong_count(&alive), kept);
     }
 }
 

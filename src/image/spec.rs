@@ -1,9 +1,10 @@
 //! Pre-processing as data: the `input` object of a model card.
 
-use serde::de::{DeserializeOwned, Visitor};
-use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 
 use crate::error::{Error, ErrorCode, Result};
+use crate::settings::AsMap;
 use crate::tensor::DataType;
 
 /// Largest width or height that [`ImageInput::size`] and a resize may ask for.
@@ -228,23 +229,6 @@ fn or_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
 
 fn or_white<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 3], D::Error> {
     or(deserializer, white())
-}
-
-/// Reads a struct as a map. serde-wasm-bindgen looks up a struct's fields in the JavaScript object one by one and never
-/// sees the others; of a map it hands over every entry, so that misspelt settings are found.
-struct AsMap<D>(D);
-
-impl<'de, D: Deserializer<'de>> Deserializer<'de> for AsMap<D> {
-    type Error = D::Error;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_map(visitor)
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
-        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
-    }
 }
 
 #[cfg(test)]

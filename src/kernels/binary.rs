@@ -1,6 +1,7 @@
 //! Arithmetic of two quantized operands: `QLinearAdd`, `QLinearMul` and their like.
 
 use super::lanes::{BLOCK, F32x4, I32x4, round_and_join, split};
+use super::quantize::round_to_i32;
 use super::strided::{Strided, broadcast};
 use super::{BinaryQuantization, Quantization, QuantizedBinary};
 
@@ -23,7 +24,7 @@ pub fn quantized_binary(
     }
 }
 
-/// Keeps what is rounded later within bounds, so that it fits the quick way of rounding; NaN becomes `low`.
+/// Keeps what is rounded later within bounds, so that it fits the quick way of rounding.
 #[derive(Clone, Copy)]
 struct Bounds {
     low: F32x4,
@@ -39,7 +40,7 @@ impl Bounds {
     /// Bounds are whole, so clamping before rounding is clamping after it.
     #[inline(always)]
     fn clamp(self, v: F32x4) -> F32x4 {
-        self.low.or_higher(v).or_lower(self.high)
+        v.at_least(self.low).at_most(self.high)
     }
 }
 
@@ -49,6 +50,9 @@ fn add(p: &BinaryQuantization, sign: f32, shape: &[usize], a: Strided<u8>, b: St
     let ratio = |q: Quantization| q.scale / p.y.scale;
     let (ra, rb) = (ratio(p.a), sign * ratio(p.b));
     let fixed = p.y.zero_point as f32 - (ra * p.a.zero_point as f32 + rb * p.b.zero_point as f32);
+    if !(fixed.abs() + 255.0 * ra.abs() + 255.0 * rb.abs()).is_finite() {
+        return one_by_one(p, shape, a, b, y, |a, b| (fixed + a * ra) + b * rb);
+    }
     let (ra, rb, fixed, bounds) = (F32x4::splat(ra), F32x4::splat(rb), F32x4::splat(fixed), Bounds::new(p));
     broadcast(shape, a, b, y, |a, b, y: &mut [u8; BLOCK]| {
         let (a, b) = (split(a), split(b));
@@ -60,7 +64,12 @@ fn add(p: &BinaryQuantization, sign: f32, shape: &[usize], a: Strided<u8>, b: St
 
 /// `rint(f32((a - za) * (b - zb)) * r + zy)`; the product of the differences is exact in `f32`.
 fn multiply(p: &BinaryQuantization, shape: &[usize], a: Strided<u8>, b: Strided<u8>, y: &mut [u8]) {
-    let r = F32x4::splat(p.a.scale * p.b.scale / p.y.scale);
+    let r = p.a.scale * p.b.scale / p.y.scale;
+    if !(65025.0 * r).is_finite() {
+        let [za, zb, zy] = [p.a, p.b, p.y].map(|q| q.zero_point as f32);
+        return one_by_one(p, shape, a, b, y, |a, b| ((a - za) * (b - zb)) * r + zy);
+    }
+    let r = F32x4::splat(r);
     let (za, zb) = (I32x4::splat(p.a.zero_point.into()), I32x4::splat(p.b.zero_point.into()));
     let (zy, bounds) = (F32x4::splat(p.y.zero_point as f32), Bounds::new(p));
     broadcast(shape, a, b, y, |a, b, y: &mut [u8; BLOCK]| {
@@ -71,10 +80,27 @@ fn multiply(p: &BinaryQuantization, shape: &[usize], a: Strided<u8>, b: Strided<
     });
 }
 
+/// For scales so odd that results are infinite or no numbers.
+#[cold]
+fn one_by_one(
+    p: &BinaryQuantization,
+    shape: &[usize],
+    a: Strided<u8>,
+    b: Strided<u8>,
+    y: &mut [u8],
+    f: impl Fn(f32, f32) -> f32,
+) {
+    broadcast(shape, a, b, y, |a, b, y| {
+        for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
+            let quantum = round_to_i32(f(a as f32, b as f32)).clamp(0, 255) as u8;
+            *y = quantum.max(p.low).min(p.high.max(p.low));
+        }
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::quantize::round_to_i32;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 

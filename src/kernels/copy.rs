@@ -1,6 +1,6 @@
 //! Moving elements: slices, joins, transposes, repeats.
 
-use super::lanes::{transpose_4, transpose_16};
+use super::lanes::{interleave_2, interleave_3, interleave_4, transpose_4, transpose_16};
 use super::strided::{Dim, Loops};
 
 /// Where the elements of a copy lie in an array.
@@ -138,6 +138,15 @@ fn transpose<const N: usize>(
     rows: usize,
     columns: usize,
 ) {
+    if N == 1 && rows == y_step {
+        let (x, y) = (x.as_flattened(), y.as_flattened_mut());
+        match rows {
+            2 => return interleave(x, x_step, &mut y[..2 * columns], columns, interleave_2),
+            3 => return interleave(x, x_step, &mut y[..3 * columns], columns, interleave_3),
+            4 => return interleave(x, x_step, &mut y[..4 * columns], columns, interleave_4),
+            _ => {}
+        }
+    }
     // Tiles, so that the lines that are written to stay in the cache.
     let tile = if N == 4 { 4 } else { 16 };
     for top in (0..rows).step_by(tile) {
@@ -160,6 +169,27 @@ fn transpose<const N: usize>(
                     *to = x[r * x_step + c];
                 }
             }
+        }
+    }
+}
+
+/// Joins few rows of bytes, `x_step` apart, to one with the first bytes of all, the second bytes of all, and so on.
+fn interleave<const R: usize, const B: usize>(
+    x: &[u8],
+    x_step: usize,
+    y: &mut [u8],
+    columns: usize,
+    mix: impl Fn([[u8; 16]; R]) -> [u8; B],
+) {
+    let rows: [&[u8]; R] = std::array::from_fn(|r| &x[r * x_step..][..columns]);
+    let (blocks, rest) = y.as_chunks_mut::<B>();
+    for (i, block) in blocks.iter_mut().enumerate() {
+        *block = mix(rows.map(|row| *row[16 * i..].first_chunk().expect("whole")));
+    }
+    let at = columns & !15;
+    for (pixel, c) in rest.chunks_exact_mut(R).zip(at..) {
+        for (to, row) in pixel.iter_mut().zip(rows) {
+            *to = row[c];
         }
     }
 }
@@ -227,6 +257,11 @@ mod tests {
                     &[2, columns, rows],
                     Place { offset: 0, strides: &[image, 1, columns] },
                     Place { offset: 0, strides: &[image, rows, 1] },
+                );
+                check(
+                    &[2, rows, columns],
+                    Place { offset: 0, strides: &[image, 1, rows] },
+                    Place { offset: 0, strides: &[image, columns, 1] },
                 );
                 check(
                     &[columns, 2, rows],

@@ -1,5 +1,7 @@
 //! Products of float matrices.
 
+use super::float_tile::{self, COLUMNS, ROWS};
+use super::lanes::{F32x4, load_block, store_block};
 use super::strided::Loops;
 
 /// Sizes of a batched product, steps in elements.
@@ -46,20 +48,137 @@ pub fn float_matmul(product: Product, alpha: f32, a: &[f32], b: &[f32], y: &mut 
     let steps = |strides: &[usize]| [&strides[..rank], &[0]].concat();
     let y_steps = [super::strided::dense(batch).iter().map(|s| s * m * n).collect::<Vec<_>>(), vec![0]].concat();
     let loops = Loops::new(&counts, [&steps(a_strides), &steps(b_strides), &y_steps]).expect("not empty");
+    let mut scratch = Scratch::default();
     loops.for_each([0; 3], |[at_a, at_b, at_y]| {
         let (a, b, y) = (&a[at_a..], &b[at_b..], &mut y[at_y..][..m * n]);
-        for (i, y) in y.chunks_exact_mut(n).enumerate() {
-            for (j, y) in y.iter_mut().enumerate() {
-                let sum: f32 = (0..k)
-                    .map(|l| {
-                        a[i * a_strides[rank] + l * a_strides[rank + 1]]
-                            * b[l * b_strides[rank] + j * b_strides[rank + 1]]
-                    })
-                    .sum();
-                *y = alpha * sum;
-            }
+        let a = Matrix { data: a, steps: [a_strides[rank], a_strides[rank + 1]] };
+        let b = Matrix { data: b, steps: [b_strides[rank], b_strides[rank + 1]] };
+        match (m, a.steps, b.steps) {
+            (1, _, [_, 1]) => row_times_rows(a, b, k, alpha, y),
+            (1, [_, 1], [1, _]) => row_times_columns(a, b, k, alpha, y),
+            _ => multiply(a, b, [m, k, n], alpha, y, &mut scratch),
         }
     });
+}
+
+/// A part of a strided array.
+#[derive(Clone, Copy)]
+struct Matrix<'a> {
+    data: &'a [f32],
+    /// From row to row, from column to column.
+    steps: [usize; 2],
+}
+
+/// Packed panels.
+#[derive(Default)]
+struct Scratch {
+    a: Vec<[f32; ROWS]>,
+    b: Vec<[f32; COLUMNS]>,
+}
+
+/// Length of the sums that are done at a time: a panel of `b` stays in the nearest cache.
+const DEPTH: usize = 256;
+/// Rows that are done at a time: their panels stay in the second cache.
+const HEIGHT: usize = 40 * ROWS;
+
+fn multiply(a: Matrix, b: Matrix, [m, k, n]: [usize; 3], alpha: f32, y: &mut [f32], scratch: &mut Scratch) {
+    let mut tile = [[0.0; COLUMNS]; ROWS];
+    for top in (0..m).step_by(HEIGHT) {
+        let height = HEIGHT.min(m - top);
+        for start in (0..k).step_by(DEPTH) {
+            let depth = DEPTH.min(k - start);
+            let (first, last) = (start == 0, start + depth == k);
+            let [row_step, step] = a.steps;
+            pack(&a.data[top * row_step + start * step..], row_step, step, height, depth, &mut scratch.a);
+            for left in (0..n).step_by(COLUMNS) {
+                let width = COLUMNS.min(n - left);
+                let [step, column_step] = b.steps;
+                pack(&b.data[start * step + left * column_step..], column_step, step, width, depth, &mut scratch.b);
+                for (i, panel) in scratch.a.chunks_exact(depth).enumerate() {
+                    float_tile::multiply(panel, &scratch.b, &mut tile);
+                    let row = top + i * ROWS;
+                    for (tile, y) in tile.iter().zip(y[row * n..].chunks_exact_mut(n)).take(height - i * ROWS) {
+                        let finish = |y: &mut f32, sum: f32| {
+                            let sum = if first { sum } else { *y + sum };
+                            *y = if last { alpha * sum } else { sum };
+                        };
+                        let y = &mut y[left..][..width];
+                        match y.first_chunk_mut::<COLUMNS>() {
+                            Some(y) => y.iter_mut().zip(tile).for_each(|(y, &sum)| finish(y, sum)),
+                            None => y.iter_mut().zip(tile).for_each(|(y, &sum)| finish(y, sum)),
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Panels of `N` rows, `[depth][N]` each; rows that are missing are zeros. Panels of columns if steps are swapped.
+fn pack<const N: usize>(
+    x: &[f32],
+    row_step: usize,
+    step: usize,
+    rows: usize,
+    depth: usize,
+    panels: &mut Vec<[f32; N]>,
+) {
+    panels.clear();
+    for top in (0..rows).step_by(N) {
+        let height = N.min(rows - top);
+        let x = &x[top * row_step..];
+        if height == N && row_step == 1 {
+            panels.extend((0..depth).map(|l| *x[l * step..].first_chunk::<N>().expect("checked")));
+            continue;
+        }
+        let at = panels.len();
+        panels.resize(at + depth, [0.0; N]);
+        let panel = &mut panels[at..];
+        for r in 0..height {
+            let x = &x[r * row_step..];
+            if step == 1 {
+                for (to, &from) in panel.iter_mut().zip(&x[..depth]) {
+                    to[r] = from;
+                }
+            } else {
+                for (l, to) in panel.iter_mut().enumerate() {
+                    to[r] = x[l * step];
+                }
+            }
+        }
+    }
+}
+
+/// One row times a matrix whose rows are dense: nothing would be used twice, so nothing is packed.
+fn row_times_rows(a: Matrix, b: Matrix, k: usize, alpha: f32, y: &mut [f32]) {
+    let (blocks, rest) = y.as_chunks_mut::<16>();
+    let done = blocks.len() * 16;
+    for (i, y) in blocks.iter_mut().enumerate() {
+        let mut sums = [F32x4::splat(0.0); 4];
+        for l in 0..k {
+            let factor = F32x4::splat(a.data[l * a.steps[1]]);
+            let row = load_block(b.data[l * b.steps[0] + i * 16..].first_chunk().expect("checked"));
+            sums = std::array::from_fn(|i| row[i].times_plus(factor, sums[i]));
+        }
+        store_block(sums.map(|sum| sum * F32x4::splat(alpha)), y);
+    }
+    for (i, y) in rest.iter_mut().enumerate() {
+        let sum = (0..k).fold(0.0, |sum, l| sum + a.data[l * a.steps[1]] * b.data[l * b.steps[0] + done + i]);
+        *y = alpha * sum;
+    }
+}
+
+/// One row times a matrix whose columns are dense, as is the row.
+fn row_times_columns(a: Matrix, b: Matrix, k: usize, alpha: f32, y: &mut [f32]) {
+    let (quads, rest) = a.data[..k].as_chunks();
+    for (j, y) in y.iter_mut().enumerate() {
+        let (b_quads, b_rest) = b.data[j * b.steps[1]..][..k].as_chunks();
+        let sums = quads
+            .iter()
+            .zip(b_quads)
+            .fold(F32x4::splat(0.0), |sums, (a, b)| F32x4::load(a).times_plus(F32x4::load(b), sums));
+        *y = alpha * rest.iter().zip(b_rest).fold(sums.sum(), |sum, (a, b)| sum + a * b);
+    }
 }
 
 #[cfg(test)]

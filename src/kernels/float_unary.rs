@@ -2,8 +2,8 @@
 
 use super::FloatUnary;
 use super::copy::copy_floats;
-use super::lanes::{F32x4, map_in_place};
-use super::math::{erf, exp, log, sigmoid, softplus, tanh};
+use super::eights::{F32x8, map_in_place};
+use super::math::{Erf, Exp, Log, Sigmoid, Softplus, Tanh};
 
 /// `y = f(x)`.
 ///
@@ -20,32 +20,38 @@ pub fn float_unary(function: FloatUnary, x: &[f32], y: &mut [f32]) {
 
 /// `y = f(y)`. NaN stays NaN.
 pub fn float_unary_in_place(function: FloatUnary, y: &mut [f32]) {
-    let splat = F32x4::splat;
+    let splat = F32x8::splat;
     let (zero, one) = (splat(0.0), splat(1.0));
     // `min(max(v, 0), 1)`
-    let unit = |v: F32x4| v.or_higher(zero).or_lower(one);
+    let unit = |v: F32x8| v.or_higher(zero).or_lower(one);
     match function {
-        FloatUnary::Abs => map_in_place(y, F32x4::abs),
-        FloatUnary::Ceil => map_in_place(y, F32x4::ceil),
+        FloatUnary::Abs => map_in_place(y, F32x8::abs),
+        FloatUnary::Ceil => map_in_place(y, F32x8::ceil),
         FloatUnary::Clip { low, high } => {
             let (low, high) = (splat(low), splat(high));
             map_in_place(y, |x| x.or_higher(low).or_lower(high));
         }
         FloatUnary::Elu { alpha } => {
-            let alpha = splat(alpha);
-            map_in_place(y, |x| x.lt(zero).select(alpha * (exp(x) - one), x));
+            let (alpha, exp) = (splat(alpha), Exp::new());
+            map_in_place(y, |x| x.lt(zero).select(alpha * (exp.at(x) - one), x));
         }
-        FloatUnary::Erf => map_in_place(y, erf),
-        FloatUnary::Exp => map_in_place(y, exp),
-        FloatUnary::Floor => map_in_place(y, F32x4::floor),
+        FloatUnary::Erf => {
+            let f = Erf::new();
+            map_in_place(y, |x| f.at(x));
+        }
+        FloatUnary::Exp => {
+            let f = Exp::new();
+            map_in_place(y, |x| f.at(x));
+        }
+        FloatUnary::Floor => map_in_place(y, F32x8::floor),
         FloatUnary::Gelu => {
-            let (half, root) = (splat(0.5), splat(std::f32::consts::FRAC_1_SQRT_2));
-            map_in_place(y, |x| half * x * (one + erf(x * root)));
+            let (half, root, erf) = (splat(0.5), splat(std::f32::consts::FRAC_1_SQRT_2), Erf::new());
+            map_in_place(y, |x| half * x * (one + erf.at(x * root)));
         }
         FloatUnary::GeluTanh => {
             // sqrt(2 / pi)
-            let (half, root, cubic) = (splat(0.5), splat(0.797_884_6), splat(0.044715));
-            map_in_place(y, |x| half * x * (one + tanh(root * (x + cubic * x * x * x))));
+            let (half, root, cubic, tanh) = (splat(0.5), splat(0.797_884_6), splat(0.044715), Tanh::new());
+            map_in_place(y, |x| half * x * (one + tanh.at(root * (x + cubic * x * x * x))));
         }
         FloatUnary::HardSigmoid { alpha, beta } => {
             let (alpha, beta) = (splat(alpha), splat(beta));
@@ -59,18 +65,30 @@ pub fn float_unary_in_place(function: FloatUnary, y: &mut [f32]) {
             let alpha = splat(alpha);
             map_in_place(y, |x| x.lt(zero).select(alpha * x, x));
         }
-        FloatUnary::Log => map_in_place(y, log),
+        FloatUnary::Log => {
+            let f = Log::new();
+            map_in_place(y, |x| f.at(x));
+        }
         FloatUnary::Neg => map_in_place(y, |x| -x),
         FloatUnary::Reciprocal => map_in_place(y, |x| one / x),
-        FloatUnary::Round => map_in_place(y, F32x4::nearest),
-        FloatUnary::Sigmoid => map_in_place(y, sigmoid),
-        FloatUnary::Swish { alpha } => {
-            let alpha = splat(alpha);
-            map_in_place(y, |x| x * sigmoid(alpha * x));
+        FloatUnary::Round => map_in_place(y, F32x8::nearest),
+        FloatUnary::Sigmoid => {
+            let f = Sigmoid::new();
+            map_in_place(y, |x| f.at(x));
         }
-        FloatUnary::Softplus => map_in_place(y, softplus),
-        FloatUnary::Sqrt => map_in_place(y, F32x4::sqrt),
-        FloatUnary::Tanh => map_in_place(y, tanh),
+        FloatUnary::Swish { alpha } => {
+            let (alpha, sigmoid) = (splat(alpha), Sigmoid::new());
+            map_in_place(y, |x| x * sigmoid.at(alpha * x));
+        }
+        FloatUnary::Softplus => {
+            let f = Softplus::new();
+            map_in_place(y, |x| f.at(x));
+        }
+        FloatUnary::Sqrt => map_in_place(y, F32x8::sqrt),
+        FloatUnary::Tanh => {
+            let f = Tanh::new();
+            map_in_place(y, |x| f.at(x));
+        }
     }
 }
 

@@ -11,6 +11,17 @@ pub enum Dot {
     Sdot,
 }
 
+impl Dot {
+    /// A short name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pairs => "pairs",
+            Self::Usdot => "usdot",
+            Self::Sdot => "sdot",
+        }
+    }
+}
+
 /// Finds out which of its permitted results `i32x4.relaxed_dot_i8x16_i7x16_add_s` has on this machine.
 ///
 /// The second operand is only specified where its top bit is clear; beyond that it may be read as signed or unsigned, and

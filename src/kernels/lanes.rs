@@ -63,15 +63,32 @@ mod form {
             floor = f32x4_floor ceil = f32x4_ceil nearest = f32x4_nearest abs = f32x4_abs sqrt = f32x4_sqrt
             negative = f32x4_neg
         }
+        /// The smaller one, for numbers: of NaN and of zeros of both signs it is either.
+        #[inline(always)]
+        pub fn at_most(self, other: Self) -> Self {
+            Self(f32x4_pmin(self.0, other.0))
+        }
+        /// The larger one, for numbers as above.
+        #[inline(always)]
+        pub fn at_least(self, other: Self) -> Self {
+            Self(f32x4_pmax(self.0, other.0))
+        }
         /// `other < self ? other : self`
+        ///
+        /// Where relaxed SIMD is on, LLVM 22 makes `relaxed_min` of `pmin`, and of the comparison and selection that it
+        /// stands for, although they differ in NaN and zeros. A selection by bits it leaves alone.
         #[inline(always)]
         pub fn or_lower(self, other: Self) -> Self {
-            Self(f32x4_pmin(self.0, other.0))
+            if cfg!(target_feature = "relaxed-simd") { other.lt(self).select(other, self) } else { self.at_most(other) }
         }
         /// `self < other ? other : self`
         #[inline(always)]
         pub fn or_higher(self, other: Self) -> Self {
-            Self(f32x4_pmax(self.0, other.0))
+            if cfg!(target_feature = "relaxed-simd") {
+                self.lt(other).select(other, self)
+            } else {
+                self.at_least(other)
+            }
         }
         #[inline(always)]
         pub fn lt(self, other: Self) -> Mask {
@@ -80,6 +97,11 @@ mod form {
         #[inline(always)]
         pub fn eq(self, other: Self) -> Mask {
             Mask(f32x4_eq(self.0, other.0))
+        }
+        #[cfg(target_feature = "relaxed-simd")]
+        #[inline(always)]
+        pub fn fused(self, factor: Self, addend: Self) -> Self {
+            Self(f32x4_relaxed_madd(self.0, factor.0, addend.0))
         }
         #[inline(always)]
         pub fn bits(self) -> I32x4 {
@@ -101,7 +123,7 @@ mod form {
             Self(i32x4_splat(v))
         }
         binary! {
-            plus = i32x4_add minus = i32x4_sub and = v128_and or = v128_or
+            plus = i32x4_add minus = i32x4_sub
         }
         #[inline(always)]
         pub fn shift_left(self, by: u32) -> Self {
@@ -169,6 +191,17 @@ mod form {
     fn load_bytes(bytes: &[u8; 16]) -> v128 {
         // SAFETY: the reference covers 16 bytes; the instruction needs no alignment.
         unsafe { v128_load(bytes.as_ptr().cast()) }
+    }
+
+    /// The first byte of each, the second byte of each, and so on.
+    #[inline(always)]
+    pub fn interleave_2(planes: [[u8; 16]; 2]) -> [u8; 32] {
+        let [a, b] = planes.each_ref().map(load_bytes);
+        let mut result = [0; 32];
+        let [low, high] = zip_bytes(a, b).map(|v| bytes(I32x4(v)));
+        result[..16].copy_from_slice(&low);
+        result[16..].copy_from_slice(&high);
+        result
     }
 
     /// The first byte of each, the second byte of each, and so on.
@@ -332,6 +365,14 @@ mod form {
             negative = |a| -a;
         }
         #[inline(always)]
+        pub fn at_most(self, other: Self) -> Self {
+            self.or_lower(other)
+        }
+        #[inline(always)]
+        pub fn at_least(self, other: Self) -> Self {
+            self.or_higher(other)
+        }
+        #[inline(always)]
         pub fn lt(self, other: Self) -> Mask {
             Mask(from_fn(|i| self.0[i] < other.0[i]))
         }
@@ -361,8 +402,6 @@ mod form {
         binary! {
             plus = |a, b| a.wrapping_add(b);
             minus = |a, b| a.wrapping_sub(b);
-            and = |a, b| a & b;
-            or = |a, b| a | b;
         }
         #[inline(always)]
         pub fn shift_left(self, by: u32) -> Self {
@@ -404,6 +443,11 @@ mod form {
     }
 
     #[inline(always)]
+    pub fn interleave_2(planes: [[u8; 16]; 2]) -> [u8; 32] {
+        from_fn(|i| planes[i % 2][i / 2])
+    }
+
+    #[inline(always)]
     pub fn interleave_3(planes: [[u8; 16]; 3]) -> [u8; 48] {
         from_fn(|i| planes[i % 3][i / 3])
     }
@@ -441,7 +485,8 @@ mod form {
 }
 
 pub(crate) use form::{
-    F32x4, I32x4, bytes, interleave_3, interleave_4, larger_bytes, narrow, split, transpose_4, transpose_16, widen,
+    F32x4, I32x4, Mask, bytes, interleave_2, interleave_3, interleave_4, larger_bytes, narrow, split, transpose_4,
+    transpose_16, widen,
 };
 
 macro_rules! operator {
@@ -467,6 +512,15 @@ impl Neg for F32x4 {
 }
 
 impl F32x4 {
+    /// `self * factor + addend`, rounded once or twice, whichever is quick here. Only for results that stay floats.
+    #[inline(always)]
+    pub fn times_plus(self, factor: Self, addend: Self) -> Self {
+        #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+        return self.fused(factor, addend);
+        #[cfg(not(all(target_arch = "wasm32", target_feature = "relaxed-simd")))]
+        return addend + self * factor;
+    }
+
     /// The four numbers.
     #[inline(always)]
     pub fn to_array(self) -> [f32; 4] {
@@ -517,21 +571,6 @@ pub(crate) fn store_block(v: [F32x4; 4], to: &mut [f32; BLOCK]) {
     let (quads, _) = to.as_chunks_mut::<4>();
     for (quad, v) in quads.iter_mut().zip(v) {
         v.store(quad);
-    }
-}
-
-/// Applies `f` to every element in place, four at a time.
-#[inline(always)]
-pub(crate) fn map_in_place(y: &mut [f32], f: impl Fn(F32x4) -> F32x4) {
-    let (quads, rest) = y.as_chunks_mut::<4>();
-    for quad in quads {
-        f(F32x4::load(quad)).store(quad);
-    }
-    if !rest.is_empty() {
-        let mut quad = [0.0; 4];
-        quad[..rest.len()].copy_from_slice(rest);
-        f(F32x4::load(&quad)).store(&mut quad);
-        rest.copy_from_slice(&quad[..rest.len()]);
     }
 }
 

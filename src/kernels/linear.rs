@@ -1,7 +1,6 @@
 //! From floats to quanta and back: `QuantizeLinear`, `DequantizeLinear`, `DynamicQuantizeLinear`.
 
 use super::lanes::{BLOCK, F32x4, I32x4, interleave_3, interleave_4, load_block, narrow, store_block, widen};
-use super::quantize::dynamic_params;
 use super::{Axis, Quantization};
 
 /// `sat(rint(x / scale) + zero_point)`; NaN becomes the zero point.
@@ -102,11 +101,31 @@ pub fn dequantize_i32(x: &[i32], scales: &[f32], zero_points: Option<&[i32]>, ax
 /// # Panics
 /// If the lengths differ.
 pub fn dynamic_quantize(x: &[f32], y: &mut [u8]) -> Quantization {
-    let found = dynamic_params(x);
-    let parameters = Quantization { scale: found.scale, zero_point: found.zero_point as u8 };
     assert_eq!(x.len(), y.len(), "lengths differ");
+    let parameters = dynamic_parameters(x);
     quantize_run(x, Quantizer::new(parameters), y);
     parameters
+}
+
+/// See [`dynamic_params`](super::quantize::dynamic_params). NaN has no part in the range.
+fn dynamic_parameters(x: &[f32]) -> Quantization {
+    let zero = [F32x4::splat(0.0); 4];
+    let (blocks, rest) = x.as_chunks();
+    let mut last = [0.0; BLOCK];
+    last[..rest.len()].copy_from_slice(rest);
+    let (mut low, mut high) = (zero, zero);
+    for block in blocks.iter().chain([&last]) {
+        let x = load_block(block);
+        low = std::array::from_fn(|i| low[i].or_lower(x[i]));
+        high = std::array::from_fn(|i| high[i].or_higher(x[i]));
+    }
+    let [a, b, c, d] = low.map(F32x4::to_array);
+    let min = [a, b, c, d].as_flattened().iter().fold(0f32, |low, &v| low.min(v));
+    let [a, b, c, d] = high.map(F32x4::to_array);
+    let max = [a, b, c, d].as_flattened().iter().fold(0f32, |high, &v| high.max(v));
+    let scale = if max == min { 1.0 } else { (max - min) / 255.0 };
+    let zero_point = (0.0 - min / scale).clamp(0.0, 255.0).round_ties_even() as u8;
+    Quantization { scale, zero_point }
 }
 
 fn check_parameters(scales: usize, zero_points: Option<usize>, axis: Axis) {
@@ -160,7 +179,7 @@ impl Quantizer {
     #[inline(always)]
     fn block(self, x: &[f32; BLOCK]) -> [u8; BLOCK] {
         let v =
-            load_block(x).map(|x| (x / self.scale).nan_to_zero().or_higher(self.low).or_lower(self.high).round_small());
+            load_block(x).map(|x| (x / self.scale).nan_to_zero().at_least(self.low).at_most(self.high).round_small());
         narrow(v, self.zero_point)
     }
 
@@ -311,8 +330,9 @@ mod tests {
 
     #[test]
     fn dynamic_parameters() {
-        for n in 0..50 {
-            let x: Vec<f32> = (0..n).map(|i| (i * 7 % 13) as f32 - 4.0).collect();
+        for n in 0..150 {
+            let number = |i| if i % 29 == 7 { f32::NAN } else { (i * 7 % 13) as f32 - 4.0 + n as f32 / 20.0 };
+            let x: Vec<f32> = (0..n).map(number).collect();
             let mut y = vec![0; n];
             let p = dynamic_quantize(&x, &mut y);
             let (low, high) = x.iter().fold((0f32, 0f32), |(l, h), &v| (l.min(v), h.max(v)));

@@ -1,8 +1,9 @@
 //! Resizing of `[n, h, w, c]`, by taps along the height and the width.
 
-use super::Quantization;
 use super::copy::copy_bytes;
 use super::lanes::{BLOCK, F32x4, I32x4, load_block, store_block, widen};
+use super::linear::quantize;
+use super::{Axis, Quantization};
 
 /// The two taps of each output position along one axis.
 #[derive(Clone, Copy, Debug)]
@@ -84,14 +85,7 @@ pub fn resize_linear(x: &[f32], y: &mut [f32], input: [usize; 4], vertical: Line
                 store_block(std::array::from_fn(|i| low[i] * a + high[i] * b), to);
             });
         },
-        |row, y: &mut [f32]| {
-            for ((y, positions), weights) in y.chunks_exact_mut(c).zip(horizontal.positions).zip(horizontal.weights) {
-                let [low, high] = positions.map(|p| &row[p as usize * c..][..c]);
-                for ((y, low), high) in y.iter_mut().zip(low).zip(high) {
-                    *y = low * weights[0] + high * weights[1];
-                }
-            }
-        },
+        |row, y: &mut [f32]| along(row, y, c, horizontal),
     );
 }
 
@@ -126,16 +120,40 @@ pub fn resize_linear_quantized(
         },
         |row, y: &mut [u8]| {
             wide.resize(y.len(), 0.0);
-            for ((y, positions), weights) in wide.chunks_exact_mut(c).zip(horizontal.positions).zip(horizontal.weights)
-            {
-                let [low, high] = positions.map(|p| &row[p as usize * c..][..c]);
-                for ((y, low), high) in y.iter_mut().zip(low).zip(high) {
+            along(row, &mut wide, c, horizontal);
+            quantize(&wide, &[to.scale], &[to.zero_point], Axis { count: 1, inner: 1 }, y);
+        },
+    );
+}
+
+/// Blends the pixels of a row, each of `c` floats.
+fn along(row: &[f32], y: &mut [f32], c: usize, taps: LinearTaps) {
+    match c {
+        1 => along_few::<1>(row, y, taps),
+        2 => along_few::<2>(row, y, taps),
+        3 => along_few::<3>(row, y, taps),
+        _ => {
+            for ((y, positions), weights) in y.chunks_exact_mut(c).zip(taps.positions).zip(taps.weights) {
+                let [low, high] = positions.map(|p| row[p as usize * c..][..c].as_chunks());
+                let (quads, rest) = y.as_chunks_mut();
+                let [a, b] = weights.map(F32x4::splat);
+                for ((y, low), high) in quads.iter_mut().zip(low.0).zip(high.0) {
+                    (F32x4::load(low) * a + F32x4::load(high) * b).store(y);
+                }
+                for ((y, low), high) in rest.iter_mut().zip(low.1).zip(high.1) {
                     *y = low * weights[0] + high * weights[1];
                 }
             }
-            super::linear::quantize(&wide, &[to.scale], &[to.zero_point], super::Axis { count: 1, inner: 1 }, y);
-        },
-    );
+        }
+    }
+}
+
+fn along_few<const C: usize>(row: &[f32], y: &mut [f32], taps: LinearTaps) {
+    let row = row.as_chunks::<C>().0;
+    for ((y, positions), weights) in y.as_chunks_mut::<C>().0.iter_mut().zip(taps.positions).zip(taps.weights) {
+        let [low, high] = positions.map(|p| row[p as usize]);
+        *y = std::array::from_fn(|i| low[i] * weights[0] + high[i] * weights[1]);
+    }
 }
 
 /// Two rows to one, a block at a time.

@@ -1,12 +1,13 @@
 //! Softmax of floats and of quanta.
 
 use super::copy::copy_floats;
-use super::lanes::{BLOCK, F32x4, map_in_place};
+use super::eights::{F32x8, map_in_place};
+use super::lanes::{BLOCK, F32x4, load_block, store_block};
 use super::linear::quantize;
-use super::math::exp;
+use super::math::Exp;
 use super::{Axis, Quantization, Rows};
 
-/// `exp(x - max) / sum` along the middle dimension.
+/// `exp(x - max) * (1 / sum)` along the middle dimension.
 ///
 /// # Panics
 /// If a slice has not the length that the sizes say.
@@ -15,13 +16,15 @@ pub fn softmax(x: &[f32], y: &mut [f32], rows: Rows) {
     if x.is_empty() {
         return;
     }
+    let exp = Exp::new();
     if rows.inner == 1 {
         for (x, y) in x.chunks_exact(rows.count).zip(y.chunks_exact_mut(rows.count)) {
             let max = maximum(x);
             copy_floats(x, y);
-            map_in_place(y, |v| exp(v - F32x4::splat(max)));
+            map_in_place(y, |v| exp.at(v - F32x8::splat(max)));
             let sum = sum(y);
-            map_in_place(y, |v| v / F32x4::splat(sum));
+            let share = F32x8::splat(1.0 / sum);
+            map_in_place(y, |v| v * share);
         }
         return;
     }
@@ -33,9 +36,10 @@ pub fn softmax(x: &[f32], y: &mut [f32], rows: Rows) {
                 *row = *x;
             }
             let max = maximum(&row);
-            map_in_place(&mut row, |v| exp(v - F32x4::splat(max)));
+            map_in_place(&mut row, |v| exp.at(v - F32x8::splat(max)));
             let sum = sum(&row);
-            map_in_place(&mut row, |v| v / F32x4::splat(sum));
+            let share = F32x8::splat(1.0 / sum);
+            map_in_place(&mut row, |v| v * share);
             for (row, y) in row.iter().zip(y[i..].iter_mut().step_by(rows.inner)) {
                 *y = *row;
             }
@@ -53,9 +57,10 @@ pub fn softmax_quantized(x: &[u8], y: &mut [u8], rows: Rows, from: Quantization,
     if x.is_empty() {
         return;
     }
+    let exp = Exp::new();
     // By the distance to the maximum, of which there are 256.
     let mut exponentials: [f32; 256] = std::array::from_fn(|distance| -(distance as f32) * from.scale);
-    map_in_place(&mut exponentials, exp);
+    map_in_place(&mut exponentials, |x| exp.at(x));
     let block = rows.count * rows.inner;
     if rows.inner == 1 {
         for (x, y) in x.chunks_exact(block).zip(y.chunks_exact_mut(block)) {
@@ -92,11 +97,13 @@ fn softmax_row(x: &[u8], y: &mut [u8], exponentials: &[f32; 256], to: Quantizati
     }
     let sum = F32x4::splat((sums[0] + sums[1]) + (sums[2] + sums[3]));
     // As many distances as there are, in whole blocks.
-    let distances = ((max - min) as usize / BLOCK + 1) * BLOCK;
-    let (mut shares, mut results) = (*exponentials, [0; 256]);
-    map_in_place(&mut shares[..distances], |e| e / sum);
-    let axis = Axis { count: 1, inner: 1 };
-    quantize(&shares[..distances], &[to.scale], &[to.zero_point], axis, &mut results[..distances]);
+    let blocks = (max - min) as usize / BLOCK + 1;
+    let (mut shares, mut results) = ([0.0; 256], [0; 256]);
+    for (to, from) in shares.as_chunks_mut().0.iter_mut().zip(exponentials.as_chunks().0).take(blocks) {
+        store_block(load_block(from).map(|e| e / sum), to);
+    }
+    let (shares, axis) = (&shares[..blocks * BLOCK], Axis { count: 1, inner: 1 });
+    quantize(shares, &[to.scale], &[to.zero_point], axis, &mut results[..blocks * BLOCK]);
     for (y, &q) in y.iter_mut().zip(x) {
         *y = results[(max - q) as usize];
     }

@@ -31,13 +31,17 @@ pub fn select<T: Copy>(shape: &[usize], condition: Strided<u8>, a: Strided<T>, b
                 }
             }
             [1, 1, 0, _] => {
-                for ((y, &c), &a) in y.iter_mut().zip(&condition[..n]).zip(&a[..n]) {
-                    *y = pick(c, a, b[0]);
+                let (condition, a, no) = (&condition[..n], &a[..n], b[0]);
+                for i in 0..n {
+                    let yes = a[i];
+                    y[i] = pick(condition[i], yes, no);
                 }
             }
             [1, 0, 1, _] => {
-                for ((y, &c), &b) in y.iter_mut().zip(&condition[..n]).zip(&b[..n]) {
-                    *y = pick(c, a[0], b);
+                let (condition, yes, b) = (&condition[..n], a[0], &b[..n]);
+                for i in 0..n {
+                    let no = b[i];
+                    y[i] = pick(condition[i], yes, no);
                 }
             }
             [0, a_step @ 0..=1, b_step @ 0..=1, _] => {

@@ -35,24 +35,29 @@ impl Source for [u8] {
     }
 }
 
+/// A plan as bytes.
+pub fn encode(info: &ModelInfo, constants: &[Constant], variants: &[&Variant], data: &[u8]) -> Vec<u8> {
+    let mut w = Writer(Vec::new());
+    w.info(info);
+    // Serialising plain structs into memory cannot fail.
+    let body = postcard::to_allocvec(&(constants, variants)).unwrap_or_default();
+    let header = w.0.len() + body.len();
+    let start = (PREFIX + header).next_multiple_of(ALIGNMENT);
+    let mut bytes = Vec::with_capacity(start + data.len());
+    bytes.extend_from_slice(&MAGIC);
+    bytes.extend_from_slice(&VERSION.to_le_bytes());
+    bytes.extend_from_slice(&(header as u32).to_le_bytes());
+    bytes.extend_from_slice(&w.0);
+    bytes.extend_from_slice(&body);
+    bytes.resize(start, 0);
+    bytes.extend_from_slice(data);
+    bytes
+}
+
 impl Plan {
     /// To bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut w = Writer(Vec::new());
-        w.info(&self.info);
-        // Serialising plain structs into memory cannot fail.
-        let body = postcard::to_allocvec(&(&self.constants, &self.variants)).unwrap_or_default();
-        let header = w.0.len() + body.len();
-        let data = (PREFIX + header).next_multiple_of(ALIGNMENT);
-        let mut bytes = Vec::with_capacity(data + self.data.len());
-        bytes.extend_from_slice(&MAGIC);
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
-        bytes.extend_from_slice(&(header as u32).to_le_bytes());
-        bytes.extend_from_slice(&w.0);
-        bytes.extend_from_slice(&body);
-        bytes.resize(data, 0);
-        bytes.extend_from_slice(&self.data);
-        bytes
+        encode(&self.info, &self.constants, &self.variants.iter().collect::<Vec<_>>(), &self.data)
     }
 
     /// Reads and validates the header. Gives the plan, without data, and where in `source` its data starts.

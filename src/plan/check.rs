@@ -3,15 +3,23 @@
 
 use super::binary::invalid;
 use super::{
-    ALIGNMENT, Axis, Broadcast, ConstantId, Conv, Finish, MatMul, ModelInfo, Numbers, Operation, Plan, Pooling, Quanta,
-    Quantization, Rows, Step, Taps, ValueId, Variant, View, Window, ZeroPoint,
+    ALIGNMENT, Axis, Broadcast, Constant, ConstantId, Conv, Finish, FloatConv, MatMul, ModelInfo, Numbers, Operation,
+    Plan, Pooling, Quanta, Quantization, Rows, Step, Taps, ValueId, Variant, View, Window, ZeroPoint,
 };
 use crate::error::{Error, Result};
 use crate::tensor::DataType;
 
 /// Checks all variants. `data` is how many bytes of constants follow the header.
 pub fn check(plan: &Plan, data: usize) -> Result<()> {
-    for constant in &plan.constants {
+    plan.variants.iter().try_for_each(|variant| check_variant(&plan.info, &plan.constants, data, variant))
+}
+
+/// Checks the constants of a plan, and one variant.
+///
+/// # Errors
+/// `INVALID_PLAN`.
+pub fn check_variant(info: &ModelInfo, constants: &[Constant], data: usize, variant: &Variant) -> Result<()> {
+    for constant in constants {
         let bytes = constant.len.checked_mul(constant.data_type.size());
         let end = bytes.and_then(|b| constant.offset.checked_add(b));
         if constant.data_type == DataType::String
@@ -21,34 +29,41 @@ pub fn check(plan: &Plan, data: usize) -> Result<()> {
             return Err(invalid("a constant lies outside of the plan"));
         }
     }
-    plan.variants.iter().try_for_each(|variant| {
-        let mut checker = Checker { plan, variant, written: vec![false; variant.values.len()] };
-        checker.variant(&plan.info)
-    })
+    let count = variant.values.len();
+    Checker { constants, variant, written: vec![false; count], foreign: vec![false; count] }.variant(info)
 }
 
 struct Checker<'a> {
-    plan: &'a Plan,
+    constants: &'a [Constant],
     variant: &'a Variant,
     /// Which values have contents.
     written: Vec<bool>,
+    /// Which values are tensors of others: inputs of the model, and what the compiler computes.
+    foreign: Vec<bool>,
 }
 
-/// The product of sizes, if it can be counted.
+/// No value has more elements, nor does anything run over more of them: so bytes and steps can be counted in 32 bits.
+const MAX_ELEMENTS: usize = (1 << 29) - 1;
+
+/// Products are sums of so many terms at most.
+const MAX_TERMS: usize = 1 << 22;
+
+/// The product of sizes, if it can be counted, and can be where a size is 0, too: nothing may loop forever over nothing.
 fn product(sizes: &[usize]) -> Option<usize> {
-    sizes.iter().try_fold(1usize, |n, &d| n.checked_mul(d))
+    let counted = |n: usize, d: usize| n.checked_mul(d.max(1)).filter(|&n| n <= MAX_ELEMENTS);
+    let count = sizes.iter().try_fold(1, |n, &d| counted(n, d))?;
+    Some(if sizes.contains(&0) { 0 } else { count })
 }
 
 /// Largest offset that strides lead to, plus one; 0 for no elements.
 fn extent(shape: &[usize], offset: usize, strides: &[usize]) -> Option<usize> {
-    if shape.len() != strides.len() {
+    let count = product(shape)?;
+    if shape.len() != strides.len() || strides.iter().any(|&s| s > MAX_ELEMENTS) {
         return None;
     }
-    if shape.contains(&0) {
-        return Some(0);
-    }
-    let last = shape.iter().zip(strides).try_fold(offset, |at, (&d, &s)| at.checked_add((d - 1).checked_mul(s)?))?;
-    last.checked_add(1)
+    let far = |at: usize, (&d, &s): (&usize, &usize)| at.checked_add(d.saturating_sub(1).checked_mul(s)?);
+    let last = shape.iter().zip(strides).try_fold(offset, far).filter(|&last| last < MAX_ELEMENTS)?;
+    Some(if count == 0 { 0 } else { last + 1 })
 }
 
 /// A quantity that must be countable, and what is wrong otherwise.
@@ -88,6 +103,15 @@ impl Checker<'_> {
                 "an input has another type or shape than the model says",
             )?;
             self.written[id as usize] = true;
+            self.foreign[id as usize] = true;
+        }
+        for step in &v.steps {
+            if let Operation::Subgraph { outputs, .. } = &step.operation {
+                for &id in outputs {
+                    self.fact(id)?;
+                    self.foreign[id as usize] = true;
+                }
+            }
         }
         for step in &v.steps {
             self.step(step).map_err(|e| Error::at_node(e, &step.node, &step.op_type))?;
@@ -109,8 +133,8 @@ impl Checker<'_> {
         self.variant.values.get(id as usize).ok_or_else(|| invalid("a step names a value that there is not"))
     }
 
-    fn constant(&self, id: ConstantId) -> Result<&super::Constant> {
-        self.plan.constants.get(id as usize).ok_or_else(|| invalid("a step names a constant that there is not"))
+    fn constant(&self, id: ConstantId) -> Result<&Constant> {
+        self.constants.get(id as usize).ok_or_else(|| invalid("a step names a constant that there is not"))
     }
 
     fn read_any(&self, id: ValueId) -> Result<()> {
@@ -134,6 +158,12 @@ impl Checker<'_> {
     }
 
     fn write_any(&mut self, id: ValueId) -> Result<()> {
+        self.fact(id)?;
+        require(!self.foreign[id as usize], "a step writes to an input, or to what the compiler computes")?;
+        self.computed(id)
+    }
+
+    fn computed(&mut self, id: ValueId) -> Result<()> {
         require(self.fact(id)?.constant.is_none(), "a step writes to a constant")?;
         self.written[id as usize] = true;
         Ok(())
@@ -162,9 +192,10 @@ impl Checker<'_> {
         match &step.operation {
             Operation::Subgraph { inputs, outputs, .. } => {
                 inputs.iter().try_for_each(|&id| self.read_any(id))?;
-                outputs.iter().try_for_each(|&id| self.write_any(id))
+                outputs.iter().try_for_each(|&id| self.computed(id))
             }
             Operation::Conv(conv) => self.conv(conv),
+            Operation::FloatConv(conv) => self.float_conv(conv),
             Operation::MatMul(product) => self.quantized_product(product),
             Operation::FloatMatMul(p) => {
                 require(p.kind.alpha.is_finite(), "a factor is not a number")?;
@@ -186,9 +217,18 @@ impl Checker<'_> {
                 self.list(*table, Uint8, &[256])?;
                 let len = self.len(*x)?;
                 self.read_any(*x)?;
-                require(self.fact(*x)?.data_type.size() == 1 && self.fact(*y)?.data_type.size() == 1, "a table is for bytes")?;
+                require(
+                    self.fact(*x)?.data_type.size() == 1 && self.fact(*y)?.data_type.size() == 1,
+                    "a table is for bytes",
+                )?;
                 self.write_any(*y)?;
                 require(self.len(*y)? == len, "input and output differ in size")
+            }
+            Operation::FloatTable { x, y, table } => {
+                self.list(*table, Float32, &[256])?;
+                let len = self.len(*x)?;
+                self.read(*x, Uint8, Some(len))?;
+                self.write(*y, Float32, Some(len))
             }
             Operation::Quantize { x, y, scales, zero_points, axis } => {
                 self.axis(axis)?;
@@ -298,7 +338,8 @@ impl Checker<'_> {
     }
 
     fn axis(&self, axis: &Axis) -> Result<()> {
-        require(axis.count > 0 && axis.inner > 0, "parameters for nothing")
+        require(axis.count > 0 && axis.inner > 0, "parameters for nothing")?;
+        sized(product(&[axis.count, axis.inner])).map(drop)
     }
 
     fn broadcast(&mut self, operands: &Broadcast, data_type: DataType) -> Result<()> {
@@ -312,10 +353,12 @@ impl Checker<'_> {
     fn window(&self, window: &Window, channels: usize) -> Result<(Option<usize>, Option<usize>)> {
         let Window { input, output, kernel, strides, dilations, pads } = window;
         for d in 0..2 {
+            // Kernels compute positions in the padded input, and visit every tap: both must be countable.
             let covered = kernel[d].checked_sub(1).and_then(|k| k.checked_mul(dilations[d])?.checked_add(1));
-            // Kernels compute positions in the padded input; these must be countable.
             let furthest = output[d].checked_mul(strides[d]).and_then(|n| n.checked_add(covered?));
-            let bounded = furthest.is_some_and(|f| f <= 1 << 30) && pads[d] <= 1 << 30 && input[d + 1] <= 1 << 30;
+            let bounded = furthest.is_some_and(|f| f <= MAX_ELEMENTS)
+                && [strides[d], dilations[d], pads[d]].iter().all(|&size| size <= MAX_ELEMENTS)
+                && input[d + 1].checked_add(1024).is_some_and(|n| kernel[d] <= n);
             require(bounded && strides[d] > 0 && dilations[d] > 0, "a window that makes no sense")?;
         }
         Ok((product(input), product(&[input[0], output[0], output[1], channels])))
@@ -330,22 +373,39 @@ impl Checker<'_> {
             }
             Finish::Float { multipliers, addend, .. } => {
                 self.list(*multipliers, DataType::Float32, &[1, columns])?;
-                self.optional(*addend, DataType::Float32, &[1, columns])?;
+                self.optional(*addend, DataType::Float32, &[columns])?;
                 self.write(y, DataType::Float32, len)
             }
             Finish::Integer => self.write(y, DataType::Int32, len),
         }
     }
 
+    /// How many weights a convolution has; there must be some, and not too many for one result.
+    fn weights(&self, window: &Window, channels: usize, groups: usize) -> Result<usize> {
+        let c = window.input[3];
+        require(
+            groups > 0 && c.is_multiple_of(groups) && channels.is_multiple_of(groups),
+            "channels do not fit the groups",
+        )?;
+        let terms = sized(product(&[window.kernel[0], window.kernel[1], c / groups]))?;
+        require(channels > 0 && (1..=MAX_TERMS).contains(&terms), "a convolution without weights, or with too many")?;
+        sized(product(&[channels, terms]))
+    }
+
+    fn float_conv(&mut self, conv: &FloatConv) -> Result<()> {
+        let FloatConv { x, y, window, channels, groups, weights, bias, .. } = conv;
+        let len = self.weights(window, *channels, *groups)?;
+        self.list(*weights, DataType::Float32, &[len])?;
+        self.optional(*bias, DataType::Float32, &[*channels])?;
+        let (from, to) = self.window(window, *channels)?;
+        self.read(*x, DataType::Float32, from)?;
+        self.write(*y, DataType::Float32, to)
+    }
+
     fn conv(&mut self, conv: &Conv) -> Result<()> {
         let Conv { x, y, row_stride, column, window, channels, groups, .. } = conv;
         let Conv { zero_point, weights, weight_zero_points, bias, finish, .. } = conv;
-        let c = window.input[3];
-        require(
-            *groups > 0 && c.is_multiple_of(*groups) && channels.is_multiple_of(*groups),
-            "channels do not fit the groups",
-        )?;
-        let weights_len = sized(product(&[*channels, window.kernel[0], window.kernel[1], c / groups]))?;
+        let weights_len = self.weights(window, *channels, *groups)?;
         self.list(*weights, DataType::Int8, &[weights_len])?;
         self.optional(*weight_zero_points, DataType::Int8, &[1, *channels])?;
         self.optional(*bias, DataType::Int32, &[*channels])?;
@@ -357,6 +417,12 @@ impl Checker<'_> {
         self.read(*x, DataType::Uint8, from)?;
         require(column.checked_add(*channels).is_some_and(|end| end <= *row_stride), "results that overlap")?;
         let positions = sized(product(&[window.input[0], window.output[0], window.output[1]]))?;
+        if *groups > 1 && *groups == *channels {
+            // Depthwise kernels keep rows of 16 channels, four at a time, as many as a window touches, and read beyond.
+            let columns = sized(product(&[window.output[1].saturating_add(32), window.strides[1]]))?;
+            let taps = sized(product(&[window.kernel[1], window.dilations[1]]))?;
+            sized(product(&[columns + taps, 64, window.kernel[0] + 4]))?;
+        }
         self.finish(finish, *y, *channels, extent(&[positions, *channels], *column, &[*row_stride, 1]))
     }
 
@@ -381,6 +447,7 @@ impl Checker<'_> {
             p.a_strides.len() == p.batch.len() + 2 && p.b_strides.len() == p.batch.len() + 2,
             "strides and dimensions do not fit",
         )?;
+        require(p.k <= MAX_TERMS, "a product of too many terms")?;
         Ok([extent(&shape([p.m, p.k]), 0, &p.a_strides), extent(&shape([p.k, p.n]), 0, &p.b_strides)])
     }
 

@@ -10,7 +10,8 @@ mod info;
 mod step;
 mod uses;
 
-pub use binary::{MAGIC, Source, VERSION};
+pub use binary::{MAGIC, Source, VERSION, encode};
+pub use check::check_variant;
 pub use info::{Dim, ModelInfo, OperatorSet, ValueInfo, display_shape};
 
 pub use step::*;

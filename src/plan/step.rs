@@ -97,6 +97,29 @@ pub struct Conv {
     pub finish: Finish,
 }
 
+/// A convolution of floats with constant weights: `clamp(conv(x) + bias[n], low, high)`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FloatConv {
+    /// `Float32`, `[n, h, w, c]`.
+    pub x: ValueId,
+    /// `Float32`, dense, `[n, oh, ow, channels]`.
+    pub y: ValueId,
+    /// Sizes.
+    pub window: Window,
+    /// Output channels.
+    pub channels: usize,
+    /// Input and output channels are split into as many independent parts.
+    pub groups: usize,
+    /// `Float32`, `[channels][kh][kw][c / groups]`.
+    pub weights: ConstantId,
+    /// `Float32`, `[channels]`.
+    pub bias: Option<ConstantId>,
+    /// From a fused activation; else negative infinity.
+    pub low: f32,
+    /// Else infinity.
+    pub high: f32,
+}
+
 /// A product of two activations, batched: `y[b][m][n] = sum over k of a[b][m][k] * b[b][k][n]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MatMul<Kind> {
@@ -203,6 +226,8 @@ pub enum Operation {
     },
     /// See [`Conv`].
     Conv(Conv),
+    /// See [`FloatConv`].
+    FloatConv(FloatConv),
     /// Product of quantized activations.
     MatMul(MatMul<Quanta>),
     /// Product of float activations.
@@ -247,6 +272,15 @@ pub enum Operation {
         /// Output.
         y: ValueId,
         /// 256 bytes.
+        table: ConstantId,
+    },
+    /// `y = table[x]`, `Uint8` to `Float32`.
+    FloatTable {
+        /// Input.
+        x: ValueId,
+        /// Output.
+        y: ValueId,
+        /// 256 `Float32`.
         table: ConstantId,
     },
     /// `Float32` to `Uint8`: `QuantizeLinear`.

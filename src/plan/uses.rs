@@ -11,6 +11,7 @@ impl Step {
                 ZeroPoint::Fixed(_) => vec![conv.x],
                 ZeroPoint::Dynamic(parameters) => vec![conv.x, parameters],
             },
+            Operation::FloatConv(conv) => vec![conv.x],
             Operation::MatMul(product) => vec![product.a, product.b],
             Operation::FloatMatMul(product) => vec![product.a, product.b],
             Operation::QuantizedBinary { operands, .. } | Operation::FloatBinary { operands, .. } => {
@@ -21,6 +22,7 @@ impl Step {
             Operation::Fill { .. } => vec![],
             Operation::FloatUnary { x, .. }
             | Operation::Table { x, .. }
+            | Operation::FloatTable { x, .. }
             | Operation::Quantize { x, .. }
             | Operation::Dequantize { x, .. }
             | Operation::DynamicQuantize { x, .. }
@@ -39,6 +41,7 @@ impl Step {
         match &self.operation {
             Operation::Subgraph { outputs, .. } => outputs.clone(),
             Operation::Conv(conv) => vec![conv.y],
+            Operation::FloatConv(conv) => vec![conv.y],
             Operation::MatMul(product) => vec![product.y],
             Operation::FloatMatMul(product) => vec![product.y],
             Operation::QuantizedBinary { operands, .. }
@@ -49,6 +52,7 @@ impl Step {
             | Operation::Fill { y, .. }
             | Operation::FloatUnary { y, .. }
             | Operation::Table { y, .. }
+            | Operation::FloatTable { y, .. }
             | Operation::Quantize { y, .. }
             | Operation::Dequantize { y, .. }
             | Operation::Pool { y, .. }

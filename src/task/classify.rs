@@ -3,9 +3,10 @@
 use std::cmp::Ordering;
 
 use half::f16;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{Error, ErrorCode, Result};
+use crate::settings::AsMap;
 use crate::tensor::{DataType, Tensor};
 
 /// How far the scores of a row may be off 1 in sum to be probabilities: quantized ones are.
@@ -21,6 +22,19 @@ pub struct ClassifySpec {
     pub threshold: Option<f32>,
     /// What turns the model's outputs into scores.
     pub activation: Option<Activation>,
+}
+
+impl ClassifySpec {
+    /// Reads settings.
+    ///
+    /// # Errors
+    /// `InvalidOption` that names a setting which does not exist or whose value makes no sense.
+    pub fn from_deserializer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self> {
+        Self::deserialize(AsMap(deserializer)).map_err(|error| {
+            Error::new(ErrorCode::InvalidOption, format!("the classification settings are not usable: {error}"))
+                .with_hint("topK, threshold and activation are the settings; all may be left out")
+        })
+    }
 }
 
 /// What turns a model's outputs into scores.
@@ -192,8 +206,29 @@ fn reserved<T>(len: usize) -> Result<Vec<T>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn settings_are_read_and_unknown_ones_named() {
+        let read = ClassifySpec::from_deserializer;
+        assert_eq!(read(json!({})).unwrap(), ClassifySpec::default());
+        assert_eq!(
+            read(json!({ "topK": 3, "threshold": null, "activation": "sigmoid" })).unwrap(),
+            ClassifySpec { top_k: Some(3), threshold: None, activation: Some(Activation::Sigmoid) }
+        );
+        for (settings, named) in [
+            (json!({ "topk": 3 }), "topk"),
+            (json!({ "topK": 1, "labels": [] }), "labels"),
+            (json!({ "activation": "relu" }), "relu"),
+            (json!(7), "7"),
+        ] {
+            let error = read(settings).unwrap_err();
+            assert_eq!(error.code, ErrorCode::InvalidOption);
+            assert!(error.message.contains(named), "{}", error.message);
+        }
+    }
 
     fn floats(shape: &[usize], values: &[f32]) -> Tensor {
         Tensor::from_slice(shape, values).unwrap()

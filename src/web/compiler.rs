@@ -29,13 +29,13 @@ impl CompiledModel {
 
     /// The plan, with a variant for every set of input shapes in use.
     pub fn plan(&self) -> Vec<u8> {
-        self.0.plan().encode()
+        self.0.plan()
     }
 
     /// The plan for these input shapes.
     pub fn specialize(&mut self, shapes: &Array) -> std::result::Result<Vec<u8>, JsValue> {
         let shapes = shapes.iter().map(|s| dims_from_js(&s)).collect::<Result<Vec<_>>>().map_err(thrown)?;
-        Ok(self.0.specialize(&shapes).map_err(thrown)?.encode())
+        self.0.specialize(&shapes).map_err(thrown)
     }
 
     /// Runs a part of the graph that the engine has no step for.

@@ -11,6 +11,8 @@ use super::{thrown, to_js};
 use crate::engine::{Host, RunOptions, Session};
 use crate::error::{Error, ErrorCode, Result};
 use crate::image::{self, ImageInput};
+use crate::kernels::isa;
+use crate::plan::Source;
 use crate::task::{ClassifySpec, classify as classify_scores};
 use crate::tensor::Tensor;
 
@@ -24,6 +26,10 @@ extern "C" {
 
     #[wasm_bindgen(method, catch, js_name = runSubgraph)]
     fn run_subgraph(this: &JsHost, id: u32, inputs: &Array) -> std::result::Result<Array, JsValue>;
+
+    /// Milliseconds; in windows, workers and Node alike.
+    #[wasm_bindgen(js_namespace = performance, js_name = now)]
+    fn performance_now() -> f64;
 }
 
 /// What the compiler threw: passed on as it is.
@@ -54,6 +60,22 @@ impl Host for Compiler {
     }
 }
 
+/// A plan that stays in JavaScript's memory: only what is needed of it is copied, piece by piece.
+struct JsPlan(Uint8Array);
+
+impl Source for JsPlan {
+    fn size(&self) -> usize {
+        self.0.length() as usize
+    }
+
+    fn read(&self, offset: usize, to: &mut [u8]) -> Result<()> {
+        let end = offset.checked_add(to.len()).filter(|&end| end <= self.size());
+        let Some(end) = end else { return Err(Error::new(ErrorCode::InvalidPlan, "the plan is cut short")) };
+        self.0.subarray(offset as u32, end as u32).copy_to(to);
+        Ok(())
+    }
+}
+
 /// A model ready to run.
 #[wasm_bindgen]
 pub struct EngineSession {
@@ -65,10 +87,10 @@ pub struct EngineSession {
 impl EngineSession {
     /// From an encoded plan.
     #[wasm_bindgen(constructor)]
-    pub fn new(plan: &[u8], host: Option<JsHost>) -> std::result::Result<EngineSession, JsValue> {
+    pub fn new(plan: Uint8Array, host: Option<JsHost>) -> std::result::Result<EngineSession, JsValue> {
         let failure = Thrown::default();
         let host = host.map(|host| Box::new(Compiler { host, thrown: failure.clone() }) as Box<dyn Host>);
-        Ok(Self { session: Session::new(plan, host).map_err(thrown)?, thrown: failure })
+        Ok(Self { session: Session::new(&JsPlan(plan), host).map_err(thrown)?, thrown: failure })
     }
 
     /// What the model says of itself.
@@ -82,7 +104,17 @@ impl EngineSession {
         self.session.needs_host()
     }
 
-    /// Runs the model.
+    /// How many parts of the graph the compiler executes.
+    pub fn subgraphs(&self) -> usize {
+        self.session.subgraphs()
+    }
+
+    /// The steps of the last run with `profile`: `{ node, opType, kernel, shape, start, microseconds, macs }` each.
+    pub fn profile(&self) -> JsValue {
+        to_js(self.session.profile())
+    }
+
+    /// Runs the model. Options: `allowNaN`, `profile`.
     pub fn run(
         &mut self,
         inputs: &Array,
@@ -91,17 +123,21 @@ impl EngineSession {
     ) -> std::result::Result<Array, JsValue> {
         let allow_nan = field(options, "allowNaN").is_truthy();
         let inputs = inputs.iter().map(|i| tensor_from_js(&i)).collect::<Result<Vec<_>>>().map_err(thrown)?;
-        match self.session.run(&inputs, outputs.as_deref(), RunOptions { allow_nan, profile: None }) {
+        let clock = || performance_now() * 1000.0;
+        let profile = field(options, "profile").is_truthy().then_some(&clock as &dyn Fn() -> f64);
+        match self.session.run(&inputs, outputs.as_deref(), RunOptions { allow_nan, profile }) {
             Ok(outputs) => Ok(outputs.iter().map(|(name, tensor)| tensor_to_js(name, tensor)).collect()),
             Err(error) => Err(self.thrown.borrow_mut().take().unwrap_or_else(|| thrown(error))),
         }
     }
 }
 
-/// Version of the package that this module belongs to.
+/// Version of the package that this module belongs to, which build it is, and how it multiplies here:
+/// `0.1.0+relaxed.usdot`.
 #[wasm_bindgen]
 pub fn version() -> String {
-    env!("CARGO_PKG_VERSION").to_owned()
+    let build = if cfg!(target_feature = "relaxed-simd") { "relaxed" } else { "simd128" };
+    format!("{}+{build}.{}", env!("CARGO_PKG_VERSION"), isa::probe().name())
 }
 
 /// RGBA pixels to the input tensor of a model.
@@ -115,9 +151,7 @@ pub fn preprocess(rgba: &[u8], width: u32, height: u32, spec: JsValue) -> std::r
 /// Scores to the best classes of every row.
 #[wasm_bindgen]
 pub fn classify(scores: &JsValue, spec: JsValue) -> std::result::Result<JsValue, JsValue> {
-    let spec: ClassifySpec = serde_wasm_bindgen::from_value(spec).map_err(|e| {
-        thrown(Error::new(ErrorCode::InvalidOption, format!("the classification settings are not usable: {e}")))
-    })?;
+    let spec = ClassifySpec::from_deserializer(serde_wasm_bindgen::Deserializer::from(spec)).map_err(thrown)?;
     let (_, scores) = tensor_from_js(scores).map_err(thrown)?;
     Ok(to_js(&classify_scores(&scores, &spec).map_err(thrown)?))
 }

@@ -88,18 +88,24 @@ after(async () => {
   if (scratch) rmSync(scratch, { recursive: true, force: true });
 });
 
-beforeEach(async () => {
+/** A page as a first visitor gets it: nothing is cached, nothing compiled. */
+async function openFirstVisit() {
+  await context?.close();
   context = await browser.newContext();
   context.setDefaultTimeout(PATIENCE);
+  context.on('request', (request) => requests.push(request.url()));
+  context.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
+  context.on('weberror', (error) => complaints.push(String(error.error())));
+  page = await context.newPage();
+}
+
+beforeEach(async () => {
   requests = [];
   complaints = [];
   site.log.length = 0;
   site.other.log.length = 0;
   for (const path of Object.keys(site.answers)) delete site.answers[path];
-  context.on('request', (request) => requests.push(request.url()));
-  context.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
-  context.on('weberror', (error) => complaints.push(String(error.error())));
-  page = await context.newPage();
+  await openFirstVisit();
 });
 
 afterEach(async () => {
@@ -333,47 +339,67 @@ describe('the policy', () => {
 });
 
 describe('the main thread', () => {
-  /** The long tasks of a page from its beginning on. */
-  const watch = () => page.addInitScript(() => {
-    globalThis.longTasks = [];
-    new PerformanceObserver((list) => globalThis.longTasks.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: 'longtask', buffered: true });
-  });
-  const longTasks = async () => {
-    await page.waitForTimeout(200); // entries come a little later
-    return page.evaluate(() => globalThis.longTasks);
+  /**
+   * Loads the page, and says how long the tasks of its main thread took, those above the limit only.
+   *
+   * `long` is what a visitor notices: time on the clock, in ms. On a machine with other work to do most of it may be
+   * waiting, for a processor or for the browser (Chromium looks up fonts in another process); `busy` is what the tasks
+   * computed for, which is the page's own doing whatever else goes on.
+   */
+  const tasksDuring = async (work) => {
+    await page.addInitScript(() => {
+      globalThis.longTasks = [];
+      new PerformanceObserver((list) => globalThis.longTasks.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: 'longtask', buffered: true });
+    });
+    await browser.startTracing(page, { categories: ['__metadata', 'toplevel', 'devtools.timeline'] });
+    let trace;
+    let long;
+    try {
+      await open();
+      await work();
+      await page.waitForTimeout(200); // entries come a little later
+      long = await page.evaluate(() => globalThis.longTasks);
+    } finally {
+      trace = JSON.parse(await browser.stopTracing()).traceEvents;
+    }
+    const { pid, tid } = trace.find(({ name, args }) => name === 'ResourceSendRequest' && args.data.url === `${site.url}www/app.js`);
+    const busy = trace
+      .filter((event) => event.pid === pid && event.tid === tid && event.ph === 'X' && event.name === 'ThreadControllerImpl::RunTask')
+      // A task at the edge of the record may lack its end.
+      .flatMap(({ tdur }) => (tdur === undefined ? [] : [tdur / 1000]));
+    assert.ok(busy.length > 100, `${busy.length} tasks in the record`);
+    return { long, busy: busy.filter((milliseconds) => milliseconds > LONG_TASK) };
   };
 
   test('a long task is noticed', async () => {
-    await watch();
-    await open();
-    // In a task of its own: what a debugger runs is none.
-    await page.evaluate((milliseconds) => new Promise((resolve) => {
-      setTimeout(() => {
-        const end = performance.now() + milliseconds;
-        while (performance.now() < end);
-        resolve();
-      });
-    }), 2 * LONG_TASK);
-    assert.ok(Math.max(...(await longTasks())) >= 2 * LONG_TASK - 1);
+    const { long, busy } = await tasksDuring(() =>
+      // In a task of its own: what a debugger runs is none.
+      page.evaluate((milliseconds) => new Promise((resolve) => {
+        setTimeout(() => {
+          const end = performance.now() + milliseconds;
+          while (performance.now() < end);
+          resolve();
+        });
+      }), 5 * LONG_TASK));
+    assert.ok(Math.max(...long) >= 5 * LONG_TASK - 1);
+    assert.ok(busy.length > 0);
   });
 
   test(`no task is longer than ${LONG_TASK} ms while a model loads and runs`, async (t) => {
     const seen = [];
     // Another program may take the processor in the middle of a task; the page itself would be slow every time.
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-      if (attempt > 1) {
-        await page.close();
-        page = await context.newPage();
-      }
-      await watch();
-      await open();
-      assertAnswer(await answerTo(() => page.setInputFiles('#file', photoPath(PHOTO))), EFFICIENTNET, PHOTO);
-      await settled();
-      assertAnswer(await answerTo(() => page.selectOption('#model', `${site.origin}/models/${SQUEEZENET}.json`)), SQUEEZENET, PHOTO);
-      await settled();
-      const tasks = await longTasks();
-      if (tasks.length === 0) return;
-      seen.push(tasks.map(Math.round).join(' + '));
+      if (attempt > 1) await openFirstVisit();
+      const { long, busy } = await tasksDuring(async () => {
+        assertAnswer(await answerTo(() => page.setInputFiles('#file', photoPath(PHOTO))), EFFICIENTNET, PHOTO);
+        await settled();
+        assertAnswer(await answerTo(() => page.selectOption('#model', `${site.origin}/models/${SQUEEZENET}.json`)), SQUEEZENET, PHOTO);
+        await settled();
+      });
+      // No second chance for what the page computes.
+      assert.deepEqual(busy, [], 'milliseconds of processor time');
+      if (long.length === 0) return;
+      seen.push(long.map(Math.round).join(' + '));
       t.diagnostic(`attempt ${attempt}: long tasks of ${seen.at(-1)} ms`);
     }
     assert.fail(`long tasks in each of ${ATTEMPTS} attempts, ms: ${seen.join('; ')}`);

@@ -258,6 +258,51 @@ describe('the package in Chromium', () => {
       compare(outcome.outputs, entry.expected[0], entry.tolerance, entry.title);
     });
 
+    test('both builds of the engine give the same bytes, and a measured run its steps', async () => {
+      const outcomes = await page.evaluate(async (model) => {
+        const results = [];
+        for (const engine of [undefined, '/dist/engine.wasm', '/dist/engine-relaxed.wasm']) {
+          const session = await tractlet.InferenceSession.create(model, engine === undefined ? {} : { wasm: { engine } });
+          const [{ name, shape }] = session.inputMetadata;
+          const size = shape.slice(1).reduce((a, b) => a * b, 1);
+          const feeds = () => ({ [name]: new tractlet.Tensor('float32', Float32Array.from({ length: size }, (_, i) => Math.sin(i)), [1, ...shape.slice(1)]) });
+          const plain = portable(await session.run(feeds()));
+          const before = session.profile.length;
+          performance.clearMeasures();
+          const start = performance.now();
+          const outputs = portable(await session.run(feeds(), { profile: true }));
+          const end = performance.now();
+          const measures = performance.getEntriesByType('measure').map(({ name, startTime, duration }) => ({ name, startTime, duration }));
+          results.push({ runtime: session.runtime, memory: await session.memory(), plain, before, outputs, start, end, profile: session.profile, measures });
+          await session.release();
+        }
+        performance.clearMeasures();
+        return results;
+      }, '/models/efficientnet-lite0-int8.onnx');
+      const [picked, simd128, relaxed] = outcomes;
+      assert.equal(picked.runtime.build, 'relaxed', 'Chromium has relaxed SIMD');
+      assert.deepEqual([simd128.runtime.build, simd128.runtime.dot, relaxed.runtime.build], ['simd128', 'pairs', 'relaxed']);
+      for (const { runtime, memory, plain, before, outputs, start, end, profile, measures } of outcomes) {
+        const { build } = runtime;
+        assert.deepEqual(plain, picked.plain, build);
+        assert.deepEqual(outputs, plain, 'measuring changes nothing');
+        assert.equal(memory.wasmBytes, memory.engine + memory.compiler);
+        assert.equal(runtime.compiler, memory.compiler > 0);
+        assert.ok(memory.engine > 5e6, `${memory.engine} bytes are less than the weights`);
+        assert.equal(before, 0);
+        assert.ok(profile.length > 20, `${profile.length} steps`);
+        assert.equal(profile.filter(({ kernel }) => kernel === 'tract').length, runtime.subgraphs);
+        const macs = profile.reduce((sum, step) => sum + step.macs, 0);
+        // 385 million products, unless tract has a part of them.
+        assert.ok(runtime.subgraphs > 0 || Math.abs(macs - 385e6) < 10e6, `${macs} products`);
+        assert.deepEqual(measures.map(({ name }) => name), profile.map(({ opType, name }) => `tractlet: ${opType} ${name}`));
+        // One after the other, within the run; the clocks of two threads are as good as browsers make them.
+        measures.forEach(({ startTime, duration }, i) => {
+          assert.ok(startTime >= (i === 0 ? start : measures[i - 1].startTime) - 2 && startTime + duration <= end + 2, `${start}: ${startTime} + ${duration}: ${end}`);
+        });
+      }
+    });
+
     test('progress is told of every file', async () => {
       const { events, bytes } = await page.evaluate(async (url) => {
         const events = [];
@@ -449,7 +494,7 @@ describe('the package in Chromium', () => {
   test('nothing leaves the origin, nothing is blocked, nothing is complained about', async () => {
     const { requests, complaints, origin } = browser;
     // What workers ask for is among them.
-    for (const file of ['engine.wasm', 'compiler.wasm', 'worker.js', 'efficientnet-lite0-int8.onnx']) {
+    for (const file of ['engine-relaxed.wasm', 'compiler.wasm', 'worker.js', 'efficientnet-lite0-int8.onnx']) {
       assert.ok(requests.some((url) => url.endsWith(`/${file}`)), `there was no request for ${file}`);
     }
     const own = (url) => url.startsWith(`${origin}/`) || url.startsWith(`blob:${origin}/`);

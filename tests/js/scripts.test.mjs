@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { brotliDecompressSync } from 'node:zlib';
+import { checkGlue } from '../../scripts/build.mjs';
 import { cargoCounts, cargoFailure, nodeCounts, outcome } from '../../scripts/lib/counts.mjs';
 import { withLock } from '../../scripts/lib/lock.mjs';
 import { matchesLock } from '../../scripts/lib/node-packages.mjs';
@@ -18,6 +19,20 @@ import { TOOL_VERSIONS, atLeast, fromEnvironment, lockedVersion, mentionsVersion
 import { CONTENT_SECURITY_POLICY, acceptsBrotli, mimeType, parsePort, serve } from '../../scripts/serve.mjs';
 
 const temporaryFolder = () => realpathSync(mkdtempSync(join(tmpdir(), 'scripts-test-')));
+
+test('the two builds of the engine must have the same glue', () => {
+  const folder = temporaryFolder();
+  const write = (name, text) => {
+    mkdirSync(join(folder, name), { recursive: true });
+    writeFileSync(join(folder, name, 'engine.js'), text);
+  };
+  write('engine', 'glue');
+  write('engine-relaxed', 'glue');
+  checkGlue(folder);
+  write('engine-relaxed', 'another');
+  assert.throws(() => checkGlue(folder), /glue of engine-relaxed is not that of engine/);
+  rmSync(folder, { recursive: true });
+});
 
 describe('server', () => {
   let root;

@@ -1,11 +1,12 @@
 // Sessions in the calling thread: loading, running, errors.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
+import { after, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { buildPackage, copyPackage } from './lib/bundle.mjs';
 import { model, plan, vector } from './lib/models.mjs';
@@ -16,6 +17,12 @@ const dist = await buildPackage();
 const { InferenceSession, InferenceError, Tensor, ModelError, LoadError, InputError, RuntimeCrashError, SessionReleasedError, OutOfMemoryError } = await import(
   new URL('index.js', dist)
 );
+
+/** What the package is told when it asks for relaxed SIMD; Node itself may have it or not. */
+let relaxed = false;
+const { validate } = WebAssembly;
+const isQuestion = (bytes) => Buffer.from(bytes).includes(Buffer.from('fd9302', 'hex'));
+WebAssembly.validate = (bytes) => (isQuestion(bytes) ? relaxed : validate(bytes));
 
 const floats = (...values) => new Tensor('float32', values);
 const run = async (session, ...values) => [...(await session.run({ x: floats(...values) })).y.data];
@@ -43,11 +50,11 @@ test('runs a model, and says what it is', async () => {
   assert.equal(session.modelMetadata.producerName, 'tests');
   assert.deepEqual(session.modelMetadata.opsets, [{ domain: '', version: 17 }]);
   assert.equal('inputs' in session.modelMetadata, false);
-  assert.deepEqual(session.runtime, { version: '1.2.3', build: 'simd128', threads: 1, worker: false });
+  assert.deepEqual(session.runtime, { version: '1.2.3', build: 'simd128', dot: 'pairs', threads: 1, worker: false, subgraphs: 0, compiler: false });
   const { y } = await session.run({ x: floats(1, 2, 3) });
   assert.ok(y instanceof Tensor);
   assert.deepEqual([y.type, [...y.dims], [...y.data]], ['float32', [3], [2, 4, 6]]);
-  assert.deepEqual(await session.memory(), { wasmBytes: 65536 });
+  assert.deepEqual(await session.memory(), { wasmBytes: 65536, engine: 65536, compiler: 0 });
   await session.release();
 });
 
@@ -149,11 +156,106 @@ test('the compiler stays as long as the engine may need it', async () => {
   const hosted = await InferenceSession.create(model('host'));
   assert.equal(globalThis.fakeCompilerFrees, before + 1);
   assert.deepEqual(await run(hosted, 1), [7]);
-  assert.deepEqual(await hosted.memory(), { wasmBytes: 2 * 65536 });
+  assert.deepEqual(await hosted.memory(), { wasmBytes: 2 * 65536, engine: 65536, compiler: 65536 });
+  assert.deepEqual([hosted.runtime.compiler, hosted.runtime.subgraphs], [true, 1]);
   await hosted.release();
   assert.equal(globalThis.fakeCompilerFrees, before + 2);
   await alone.release();
   assert.equal(globalThis.fakeCompilerFrees, before + 2);
+});
+
+describe('the build of the engine', () => {
+  after(() => void (relaxed = false));
+
+  /** A package of its own: the builds that were found are kept. Creates a session from it. */
+  let copies = 0;
+  const open = async ({ without = [], broken = [], options = {} } = {}) => {
+    const folder = await copyPackage(dist, `build-${++copies}`);
+    for (const file of without) await rm(new URL(file, folder));
+    for (const file of broken) await writeFile(new URL(file, folder), Uint8Array.of(0, 0x61, 0x73, 0x6d, 9, 9, 9, 9));
+    const { InferenceSession } = await import(new URL('index.js', folder));
+    return InferenceSession.create(plan('double'), options);
+  };
+  const buildOf = async (cases) => {
+    const session = await open(cases);
+    assert.deepEqual(await run(session, 1), [2]);
+    const { build, dot } = session.runtime;
+    return `${build} ${dot}`;
+  };
+
+  test('follows from what the browser says of relaxed SIMD', async () => {
+    relaxed = true;
+    assert.equal(await buildOf({ without: ['engine.wasm'] }), 'relaxed usdot');
+    relaxed = false;
+    assert.equal(await buildOf({ without: ['engine-relaxed.wasm'] }), 'simd128 pairs');
+  });
+
+  test('is the one for every browser where the other is missing or does not compile', async () => {
+    relaxed = true;
+    assert.equal(await buildOf({ without: ['engine-relaxed.wasm'] }), 'simd128 pairs');
+    assert.equal(await buildOf({ broken: ['engine-relaxed.wasm'] }), 'simd128 pairs');
+    await assert.rejects(open({ without: ['engine.wasm', 'engine-relaxed.wasm'] }), { code: 'WASM_LOAD', message: /engine\.wasm/ });
+  });
+
+  test('is the caller\'s where one is given', async () => {
+    relaxed = true;
+    const engine = new URL('engine.wasm', dist);
+    assert.equal(await buildOf({ options: { wasm: { engine } } }), 'simd128 pairs');
+    relaxed = false;
+    assert.equal(await buildOf({ options: { wasm: { engine: new URL('engine-relaxed.wasm', dist) } } }), 'relaxed usdot');
+    // There is no falling back from what was asked for.
+    relaxed = true;
+    await assert.rejects(open({ options: { wasm: { engine: new Uint8Array(5) } } }), { code: 'WASM_LOAD' });
+  });
+
+  test('is asked for by a module that is valid with relaxed SIMD only', async (t) => {
+    const asked = [];
+    t.mock.method(WebAssembly, 'validate', (bytes) => {
+      asked.push(Buffer.from(bytes).toString('hex'));
+      return false;
+    });
+    await open();
+    // (func (result v128) (i32x4.relaxed_dot_i8x16_i7x16_add_s) on three vectors of zeros)
+    const zeros = '4100fd0f';
+    assert.deepEqual(asked, [`0061736d0100000001050160${'00017b'}030201000a13011100${zeros.repeat(3)}fd93020b`]);
+    const answers = (...flags) => execFileSync(process.execPath, [...flags, '-p', `WebAssembly.validate(Buffer.from('${asked[0]}', 'hex'))`], { encoding: 'utf8' }).trim();
+    // Since 21 Node has it without a flag, and does not know the flag.
+    assert.equal(answers(...(Number.parseInt(process.versions.node, 10) < 21 ? ['--experimental-wasm-relaxed-simd'] : [])), 'true');
+    if (Number.parseInt(process.versions.node, 10) < 21) assert.equal(answers(), 'false');
+  });
+});
+
+test('a measured run', async () => {
+  const session = await InferenceSession.create(plan('double'));
+  const measures = () => performance.getEntriesByType('measure').filter(({ name }) => name.startsWith('tractlet: '));
+  performance.clearMeasures();
+  assert.deepEqual(session.profile, []);
+  await run(session, 1);
+  assert.deepEqual(session.profile, []);
+  assert.deepEqual(measures(), []);
+
+  const start = performance.now();
+  const { y } = await session.run({ x: floats(4) }, { profile: true });
+  assert.deepEqual([...y.data], [8], 'the outputs are what they are');
+  const entry = (name) => ({ name, opType: 'double', kernel: 'fake', shape: [1, 2], microseconds: 700, macs: 3 });
+  assert.deepEqual(session.profile, [entry('n0'), entry('n1')]);
+  const found = measures();
+  assert.deepEqual(found.map(({ name }) => name), ['tractlet: double n0', 'tractlet: double n1']);
+  assert.deepEqual(found.map(({ duration }) => Math.round(1000 * duration)), [700, 700]);
+  assert.deepEqual(found[0].detail, { kernel: 'fake', shape: [1, 2], macs: 3 });
+  // On this thread's clock, one millisecond apart.
+  assert.ok(found[0].startTime >= start - 1 && found[0].startTime <= performance.now(), `${found[0].startTime} is not after ${start}`);
+  assert.equal(Math.round(found[1].startTime - found[0].startTime), 1);
+
+  // The last measured run that has ended counts; others leave it alone, as do failures.
+  await run(session, 1);
+  await rejects(session.run({ z: floats(1) }, { profile: true }), 'UNKNOWN_INPUT');
+  assert.equal(session.profile.length, 2);
+  await session.run({ x: floats(4) }, ['y'], { profile: true });
+  assert.equal(session.profile.length, 4);
+  await rejects(session.run({ x: floats(4) }, { profile: 1 }), 'INVALID_OPTION', InputError);
+  assert.throws(() => { session.profile = []; }, TypeError);
+  performance.clearMeasures();
 });
 
 test('progress goes from initiate to ready', async () => {

@@ -74,7 +74,21 @@ same<(typeof session.inputMetadata)[number]['shape'], readonly (number | string)
 same<(typeof session.inputMetadata)[number]['type'], Tensor.Type>();
 same<typeof session.modelMetadata.producerName, string>();
 same<typeof session.runtime.worker, boolean>();
+same<typeof session.runtime.compiler, boolean>();
+same<typeof session.runtime.build, 'simd128' | 'relaxed'>();
+same<typeof session.runtime.dot, 'pairs' | 'usdot' | 'sdot'>();
+same<keyof typeof session.runtime, 'version' | 'build' | 'dot' | 'threads' | 'worker' | 'subgraphs' | 'compiler'>();
 same<Awaited<ReturnType<typeof session.memory>>['wasmBytes'], number>();
+same<Awaited<ReturnType<typeof session.memory>>['engine' | 'compiler'], number>();
+await session.run({ x: floats }, { profile: true });
+for (const step of session.profile) {
+  same<typeof step, InferenceSession.ProfileEntry>();
+  same<typeof step.name | typeof step.opType | typeof step.kernel, string>();
+  same<typeof step.microseconds | typeof step.macs, number>();
+  same<typeof step.shape, readonly number[]>();
+}
+// @ts-expect-error read-only
+session.profile = [];
 // @ts-expect-error made by create
 new InferenceSession();
 // @ts-expect-error not a tensor

@@ -23,6 +23,12 @@ impl Clamp {
         Self { low: bound(LOW), high: bound(HIGH) }
     }
 
+    /// The number within the bounds.
+    pub fn apply(self, x: f32) -> f32 {
+        let x = self.low.map_or(x, |low| x.max(low));
+        self.high.map_or(x, |high| x.min(high))
+    }
+
     /// No bounds at all.
     pub fn is_none(self) -> bool {
         self == Self::default()

@@ -1,72 +1,30 @@
-//! A graph to match patterns in: who makes a value, who reads it, what is known of it.
+//! A graph to match patterns in and to rewrite: who makes a value, who reads it, what is known of it.
 
-use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, type_proto};
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, type_proto};
 
-use super::Clamp;
-use crate::compiler::onnx::{attribute, initializer_f32, initializer_i32};
+use crate::compiler::onnx::{attribute, initializer_f32, initializer_i32, initializer_i64};
 use crate::tensor::DataType;
 
 /// The graph while groups are being replaced.
 pub struct Graph {
+    /// Removed nodes stay as empty ones, so that indices hold.
     nodes: Vec<NodeProto>,
+    /// Where a node stands: new ones take the place of what they replace. Order in the file, not always a valid one.
+    places: Vec<usize>,
     initializers: HashMap<String, TensorProto>,
-    /// How many initializers were added, for unique names.
-    added: usize,
+    /// How many names were made.
+    fresh: usize,
     input_types: HashMap<String, DataType>,
+    input_ranks: HashMap<String, usize>,
     producer: HashMap<String, usize>,
-    /// How many nodes, subgraphs and graph outputs read a value.
-    uses: HashMap<String, usize>,
-    consumer: HashMap<String, usize>,
-    outputs: HashSet<String>,
-}
-
-/// A value behind a `DequantizeLinear` with constant parameters.
-#[derive(Clone, Debug)]
-pub struct Dequantized {
-    /// The quanta.
-    pub quanta: String,
-    /// Their type.
-    pub data_type: DataType,
-    /// Name of the scale.
-    pub scale: String,
-    /// Name of the zero point; made if the node had none.
-    pub zero_point: String,
-    /// Scales; more than one if per axis.
-    pub scales: Vec<f32>,
-    /// The attribute `axis`.
-    pub axis: i64,
-}
-
-impl Dequantized {
-    /// One scale and zero point for all.
-    pub fn per_tensor(&self) -> bool {
-        self.scales.len() == 1
-    }
-
-    /// 8 bits wide.
-    pub fn is_quantum(&self) -> bool {
-        matches!(self.data_type, DataType::Uint8 | DataType::Int8)
-    }
-}
-
-/// What follows an operator: an activation, if any, and a `QuantizeLinear` with constant per-tensor parameters.
-#[derive(Clone, Debug)]
-pub struct Quantized {
-    /// The output of the `QuantizeLinear`.
-    pub quanta: String,
-    /// Its type.
-    pub data_type: DataType,
-    /// Name of the scale.
-    pub scale: String,
-    /// Name of the zero point; made if the node had none.
-    pub zero_point: String,
-    /// Bounds of the activation.
-    pub clamp: Clamp,
-    /// The nodes that the group makes superfluous.
-    pub nodes: Vec<usize>,
+    /// Nodes that read a value, one entry for each time.
+    readers: HashMap<String, Vec<usize>>,
+    /// Values that are read under their names: outputs of the graph, and what subgraphs use.
+    pinned: HashSet<String>,
+    outputs: Vec<String>,
+    opsets: Vec<OperatorSetIdProto>,
 }
 
 /// A replacement for a node and what follows it.
@@ -77,48 +35,106 @@ pub struct Fused {
     pub gone: Vec<usize>,
 }
 
+impl Fused {
+    /// Nothing but the node itself is replaced.
+    pub fn alone(node: NodeProto) -> Self {
+        Self { node, gone: vec![] }
+    }
+}
+
 /// Whether the operator is one of the standard's or of its contrib twin.
-fn is_op(node: &NodeProto, name: &str) -> bool {
+pub fn is_op(node: &NodeProto, name: &str) -> bool {
     node.op_type.strip_prefix("com.microsoft.").unwrap_or(&node.op_type) == name
 }
 
+/// A node without attributes.
+pub fn plain(op_type: &str, input: Vec<String>, output: String, name: &str) -> NodeProto {
+    NodeProto {
+        op_type: op_type.to_owned(),
+        input,
+        output: vec![output],
+        name: name.to_owned(),
+        ..NodeProto::default()
+    }
+}
+
 impl Graph {
-    /// Takes nodes and initializers out of the graph; [`Self::finish`] puts them back.
-    pub fn new(proto: &mut GraphProto) -> Self {
+    /// Takes nodes and initializers out of the model's graph; [`Self::finish`] puts them back.
+    pub fn new(model: &mut ModelProto) -> Self {
+        let opsets = model.opset_import.clone();
+        let mut nothing = GraphProto::default();
+        let proto = model.graph.as_mut().unwrap_or(&mut nothing);
         let nodes = std::mem::take(&mut proto.node);
         let initializers = std::mem::take(&mut proto.initializer).into_iter().map(|t| (t.name.clone(), t)).collect();
-        let input_types = proto.input.iter().filter_map(|i| Some((i.name.clone(), input_type(i)?))).collect();
+        let outputs: Vec<String> = proto.output.iter().map(|o| o.name.clone()).collect();
+        let rank = |i| Some(crate::compiler::info::shape_of(i)?.dim.len());
         let mut graph = Self {
-            nodes,
+            nodes: Vec::with_capacity(nodes.len()),
+            places: Vec::with_capacity(nodes.len()),
             initializers,
-            added: 0,
-            input_types,
+            fresh: 0,
+            input_types: proto.input.iter().filter_map(|i| Some((i.name.clone(), input_type(i)?))).collect(),
+            input_ranks: proto.input.iter().filter_map(|i| Some((i.name.clone(), rank(i)?))).collect(),
             producer: HashMap::new(),
-            uses: HashMap::new(),
-            consumer: HashMap::new(),
-            outputs: proto.output.iter().map(|o| o.name.clone()).collect(),
+            readers: HashMap::new(),
+            pinned: outputs.iter().cloned().collect(),
+            outputs,
+            opsets,
         };
-        for output in &graph.outputs {
-            *graph.uses.entry(output.clone()).or_default() += 1;
-        }
-        for (index, node) in graph.nodes.iter().enumerate() {
-            for output in &node.output {
-                graph.producer.insert(output.clone(), index);
-            }
-            for input in &node.input {
-                *graph.uses.entry(input.clone()).or_default() += 1;
-                graph.consumer.insert(input.clone(), index);
-            }
+        for (place, node) in nodes.into_iter().enumerate() {
             for inner in node.attribute.iter().filter_map(|a| a.g.as_ref()) {
-                names_in(inner, &mut |name| *graph.uses.entry(name.to_owned()).or_default() += 1);
+                names_in(inner, &mut |name| {
+                    graph.pinned.insert(name.to_owned());
+                });
             }
+            graph.insert(node, place);
         }
         graph
     }
 
-    /// How many nodes there are, replaced ones included.
-    pub fn len(&self) -> usize {
-        self.nodes.len()
+    /// Nodes in a valid order, only those that an output depends on.
+    pub fn order(&self) -> Vec<usize> {
+        let dependencies = |index: usize| {
+            let node = &self.nodes[index];
+            let mut names: Vec<&str> = node.input.iter().map(String::as_str).collect();
+            let mut inner_names = Vec::new();
+            for inner in node.attribute.iter().filter_map(|a| a.g.as_ref()) {
+                names_in(inner, &mut |name| inner_names.push(name.to_owned()));
+            }
+            names.extend(inner_names.iter().map(String::as_str));
+            let mut makers: Vec<usize> = names.iter().filter_map(|n| self.producer.get(*n).copied()).collect();
+            makers.retain(|&m| m != index);
+            makers
+        };
+        let mut waiting: HashMap<usize, usize> = HashMap::new();
+        let mut followers: HashMap<usize, Vec<usize>> = HashMap::new();
+        let mut stack: Vec<usize> = self.outputs.iter().filter_map(|o| self.producer.get(o).copied()).collect();
+        while let Some(index) = stack.pop() {
+            if waiting.contains_key(&index) {
+                continue;
+            }
+            let makers = dependencies(index);
+            waiting.insert(index, makers.len());
+            for maker in makers {
+                followers.entry(maker).or_default().push(index);
+                stack.push(maker);
+            }
+        }
+        let mut ready: BTreeSet<(usize, usize)> =
+            waiting.iter().filter(|(_, n)| **n == 0).map(|(&i, _)| (self.places[i], i)).collect();
+        let mut order = Vec::with_capacity(waiting.len());
+        while let Some((_, index)) = ready.pop_first() {
+            order.push(index);
+            for follower in followers.get(&index).into_iter().flatten() {
+                if let Some(count) = waiting.get_mut(follower) {
+                    *count -= 1;
+                    if *count == 0 {
+                        ready.insert((self.places[*follower], *follower));
+                    }
+                }
+            }
+        }
+        order
     }
 
     /// The operator of a node.
@@ -131,196 +147,238 @@ impl Graph {
         &self.nodes[index]
     }
 
-    /// Constant 32-bit floats.
-    pub fn constant_f32(&self, name: &str) -> Option<Vec<f32>> {
-        initializer_f32(self.initializers.get(name)?)
+    /// The node that makes a value.
+    pub fn maker(&self, name: &str) -> Option<usize> {
+        self.producer.get(name).copied()
     }
 
-    /// Constant integers.
+    /// The nodes that read a value, one entry for each time.
+    pub fn readers(&self, name: &str) -> &[usize] {
+        self.readers.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether the value must keep its name.
+    pub fn is_pinned(&self, name: &str) -> bool {
+        self.pinned.contains(name)
+    }
+
+    /// The only reader of a value that nothing else needs.
+    pub fn only_reader(&self, name: &str) -> Option<usize> {
+        match self.readers(name) {
+            [reader] if !self.is_pinned(name) => Some(*reader),
+            _ => None,
+        }
+    }
+
+    /// Versions of the operator sets.
+    pub fn opsets(&self) -> &[OperatorSetIdProto] {
+        &self.opsets
+    }
+
+    /// Version of the standard's operators.
+    pub fn opset(&self) -> i64 {
+        self.opsets.iter().find(|o| o.domain.is_empty() || o.domain == "ai.onnx").map_or(0, |o| o.version)
+    }
+
+    /// The constant of that name.
+    pub fn constant(&self, name: &str) -> Option<&TensorProto> {
+        self.initializers.get(name)
+    }
+
+    /// Constant 32-bit floats.
+    pub fn constant_f32(&self, name: &str) -> Option<Vec<f32>> {
+        initializer_f32(self.constant(name)?)
+    }
+
+    /// Constant integers of 8 or 32 bits.
     pub fn constant_i32(&self, name: &str) -> Option<Vec<i32>> {
-        initializer_i32(self.initializers.get(name)?)
+        initializer_i32(self.constant(name)?)
+    }
+
+    /// Constant 64-bit integers.
+    pub fn constant_i64(&self, name: &str) -> Option<Vec<i64>> {
+        initializer_i64(self.constant(name)?)
     }
 
     /// The shape of a constant.
     pub fn constant_dims(&self, name: &str) -> Option<&[i64]> {
-        Some(&self.initializers.get(name)?.dims)
+        Some(&self.constant(name)?.dims)
     }
 
     /// The type of a value, if the graph tells without inference.
-    fn type_of(&self, name: &str) -> Option<DataType> {
-        if let Some(tensor) = self.initializers.get(name) {
+    pub fn type_of(&self, name: &str) -> Option<DataType> {
+        if let Some(tensor) = self.constant(name) {
             return DataType::from_onnx(tensor.data_type);
         }
         if let Some(&t) = self.input_types.get(name) {
             return Some(t);
         }
-        let node = self.nodes.get(*self.producer.get(name)?)?;
+        let node = self.nodes.get(self.maker(name)?)?;
         // The zero point of a QuantizeLinear tells; its absence means uint8 unless an attribute says otherwise.
         if !is_op(node, "QuantizeLinear") || node.attribute.iter().any(|a| a.name == "output_dtype") {
             return None;
         }
         match node.input.get(2).filter(|n| !n.is_empty()) {
-            Some(zero_point) => DataType::from_onnx(self.initializers.get(zero_point)?.data_type),
+            Some(zero_point) => DataType::from_onnx(self.constant(zero_point)?.data_type),
             None => Some(DataType::Uint8),
         }
     }
 
-    /// Scale and zero point of a Q or DQ node, both constant: (zero point's name, scales).
-    fn parameters(&mut self, node: &NodeProto, data_type: DataType) -> Option<(String, Vec<f32>)> {
-        if node.attribute.iter().any(|a| a.name == "block_size" && a.i != 0) {
-            return None;
-        }
-        let scales = self.constant_f32(node.input.get(1)?)?;
-        if scales.is_empty() {
-            return None;
-        }
-        let zero_point = match node.input.get(2).filter(|n| !n.is_empty()) {
-            Some(name) if self.constant_i32(name)?.len() == scales.len() => name.clone(),
-            Some(_) => return None,
-            None => {
-                let dims: Vec<i64> = if scales.len() == 1 { vec![] } else { vec![scales.len() as i64] };
-                let name = format!("tractlet.zero_point.{}", self.added);
-                self.add(TensorProto {
-                    raw_data: vec![0; scales.len() * data_type.size()],
-                    data_type: data_type as i32,
-                    name: name.clone(),
-                    dims,
-                    ..TensorProto::default()
-                });
-                name
+    /// The rank of a value, if it follows from its maker and a few nodes before it.
+    pub fn rank_of(&self, name: &str) -> Option<usize> {
+        let mut name = name;
+        for _ in 0..64 {
+            if let Some(tensor) = self.constant(name) {
+                return Some(tensor.dims.len());
             }
-        };
-        Some((zero_point, scales))
+            if let Some(&rank) = self.input_ranks.get(name) {
+                return Some(rank);
+            }
+            let node = self.nodes.get(self.maker(name)?)?;
+            let input = |position: usize| node.input.get(position).map(String::as_str);
+            match node.op_type.as_str() {
+                "Conv" | "ConvInteger" | "tractlet.ConvIntegerToFloat" | "tractlet.DynamicConv" => {
+                    return Some(self.constant(input(1)?)?.dims.len());
+                }
+                "QLinearConv" | super::CONV => return Some(self.constant(input(3)?)?.dims.len()),
+                "Flatten" | "Gemm" | "com.microsoft.QGemm" => return Some(2),
+                "Reshape" => return usize::try_from(*self.constant_dims(input(1)?)?.first()?).ok(),
+                "QuantizeLinear"
+                | "DequantizeLinear"
+                | "Relu"
+                | "Clip"
+                | "Sigmoid"
+                | "HardSigmoid"
+                | "HardSwish"
+                | "LeakyRelu"
+                | "Transpose"
+                | "MaxPool"
+                | "AveragePool"
+                | "GlobalAveragePool"
+                | "Resize"
+                | "Pad"
+                | "Slice"
+                | "Split"
+                | "Concat"
+                | "Softmax"
+                | "Identity"
+                | super::TABLE
+                | "com.microsoft.QLinearSoftmax"
+                | "com.microsoft.QLinearAveragePool"
+                | "com.microsoft.QLinearGlobalAveragePool" => name = input(0)?,
+                "com.microsoft.QLinearConcat" => name = input(2)?,
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    /// A name that nothing has.
+    pub fn fresh(&mut self, what: &str) -> String {
+        self.fresh += 1;
+        format!("tractlet.{what}.{}", self.fresh)
     }
 
     /// Adds an initializer.
     pub fn add(&mut self, tensor: TensorProto) {
         self.initializers.insert(tensor.name.clone(), tensor);
-        self.added += 1;
     }
 
-    /// How many initializers were added, for unique names.
-    pub fn added(&self) -> usize {
-        self.added
-    }
-
-    /// The value, if it is dequantized with constant parameters.
-    pub fn dequantized(&mut self, name: &str) -> Option<Dequantized> {
-        let node = self.nodes.get(*self.producer.get(name)?)?;
-        if !is_op(node, "DequantizeLinear") {
-            return None;
+    /// Adds a node, to stand where `place` says (see [`Self::place`]) or as soon as its operands exist.
+    pub fn insert(&mut self, node: NodeProto, place: usize) -> usize {
+        let index = self.nodes.len();
+        for output in node.output.iter().filter(|o| !o.is_empty()) {
+            self.producer.insert(output.clone(), index);
         }
-        let node = node.clone();
-        let quanta = node.input.first()?.clone();
-        let data_type = match node.input.get(2).filter(|n| !n.is_empty()) {
-            Some(zero_point) => DataType::from_onnx(self.initializers.get(zero_point)?.data_type)?,
-            None => self.type_of(&quanta)?,
-        };
-        let (zero_point, scales) = self.parameters(&node, data_type)?;
-        let axis = attribute(&node, "axis").map_or(1, |a| a.i);
-        Some(Dequantized { quanta, data_type, scale: node.input[1].clone(), zero_point, scales, axis })
+        for input in node.input.iter().filter(|i| !i.is_empty()) {
+            self.readers.entry(input.clone()).or_default().push(index);
+        }
+        self.nodes.push(node);
+        self.places.push(place);
+        index
     }
 
-    /// What makes quanta of an operator's only output.
-    pub fn quantized(&mut self, output: &str) -> Option<Quantized> {
-        let mut clamp = Clamp::default();
-        let mut nodes = Vec::new();
-        let mut value = output.to_owned();
-        loop {
-            let index = self.only_consumer(&value)?;
-            let node = self.nodes[index].clone();
-            nodes.push(index);
-            if is_op(&node, "QuantizeLinear") && node.input.first() == Some(&value) {
-                if node.attribute.iter().any(|a| a.name == "output_dtype" && a.i != 0) && node.input.get(2).is_none() {
-                    return None;
-                }
-                let data_type = match node.input.get(2).filter(|n| !n.is_empty()) {
-                    Some(zero_point) => DataType::from_onnx(self.initializers.get(zero_point)?.data_type)?,
-                    None => DataType::Uint8,
-                };
-                if !matches!(data_type, DataType::Uint8 | DataType::Int8) {
-                    return None;
-                }
-                let (zero_point, scales) = self.parameters(&node, data_type)?;
-                if scales.len() != 1 {
-                    return None;
-                }
-                return Some(Quantized {
-                    quanta: node.output.first()?.clone(),
-                    data_type,
-                    scale: node.input[1].clone(),
-                    zero_point,
-                    clamp,
-                    nodes,
-                });
+    /// Where a node stands.
+    pub fn place(&self, index: usize) -> usize {
+        self.places[index]
+    }
+
+    /// Takes a node out.
+    pub fn remove(&mut self, index: usize) {
+        let node = std::mem::take(&mut self.nodes[index]);
+        for output in &node.output {
+            if self.producer.get(output) == Some(&index) {
+                self.producer.remove(output);
             }
-            // One activation at most.
-            if nodes.len() > 1 {
-                return None;
+        }
+        for input in &node.input {
+            if let Some(readers) = self.readers.get_mut(input)
+                && let Some(at) = readers.iter().position(|&r| r == index)
+            {
+                readers.swap_remove(at);
             }
-            clamp = self.activation(&node)?;
-            value = node.output.first()?.clone();
         }
     }
 
-    fn activation(&self, node: &NodeProto) -> Option<Clamp> {
-        match node.op_type.as_str() {
-            "Relu" => Some(Clamp { low: Some(0.0), high: None }),
-            "Clip" => {
-                let bound = |position: usize, name| match node.input.get(position).filter(|n| !n.is_empty()) {
-                    Some(input) => self.constant_f32(input).filter(|v| v.len() == 1).map(|v| Some(v[0])),
-                    None => Some(attribute(node, name).map(|a| a.f)),
-                };
-                let clamp = Clamp { low: bound(1, "min")?, high: bound(2, "max")? };
-                // Where the bounds cross, Clip gives the upper one; leave such graphs to the operator itself.
-                let crossed = matches!((clamp.low, clamp.high), (Some(low), Some(high)) if low.partial_cmp(&high).is_none_or(Ordering::is_gt));
-                (!crossed).then_some(clamp)
+    /// Takes out what no output depends on, so that it does not count as a reader.
+    pub fn prune(&mut self) {
+        let needed: HashSet<usize> = self.order().into_iter().collect();
+        for index in 0..self.nodes.len() {
+            if !needed.contains(&index) && !self.nodes[index].output.is_empty() {
+                self.remove(index);
             }
-            _ => None,
         }
     }
 
-    fn only_consumer(&self, value: &str) -> Option<usize> {
-        (self.uses.get(value) == Some(&1) && !self.outputs.contains(value))
-            .then(|| self.consumer.get(value).copied())?
-    }
-
-    /// Puts a fused node in the place of the last node it replaces, where all its operands exist.
+    /// Removes a node and what goes with it; the new one stands where the last of them stood.
     pub fn replace(&mut self, index: usize, fused: Fused) {
-        let place = fused.gone.iter().copied().max().unwrap_or(index).max(index);
+        let place = fused.gone.iter().map(|&g| self.places[g]).fold(self.places[index], usize::max);
         for &gone in fused.gone.iter().chain([&index]) {
-            self.nodes[gone] = NodeProto::default();
+            self.remove(gone);
         }
-        for output in &fused.node.output {
-            self.producer.insert(output.clone(), place);
+        self.insert(fused.node, place);
+    }
+
+    /// A node that goes: whoever reads its output `from` reads `to` instead.
+    pub fn bypass(&mut self, index: usize, from: &str, to: &str) {
+        let place = self.places[index];
+        self.remove(index);
+        for reader in self.readers.remove(from).unwrap_or_default() {
+            for input in self.nodes[reader].input.iter_mut().filter(|i| *i == from) {
+                to.clone_into(input);
+            }
+            self.readers.entry(to.to_owned()).or_default().push(reader);
         }
-        self.nodes[place] = fused.node;
+        if self.is_pinned(from) {
+            self.insert(plain("Identity", vec![to.to_owned()], from.to_owned(), from), place);
+        }
     }
 
     /// Puts what is still needed back into the graph.
-    pub fn finish(self, proto: &mut GraphProto) {
-        let mut needed = self.outputs;
-        let mut kept = Vec::with_capacity(self.nodes.len());
-        for node in self.nodes.into_iter().rev() {
-            // A replaced node has no outputs.
-            if node.output.iter().any(|o| needed.contains(o)) {
-                needed.extend(node.input.iter().filter(|i| !i.is_empty()).cloned());
-                for inner in node.attribute.iter().filter_map(|a| a.g.as_ref()) {
-                    names_in(inner, &mut |name| {
-                        needed.insert(name.to_owned());
-                    });
-                }
-                kept.push(node);
+    pub fn finish(mut self, model: &mut ModelProto) {
+        let Some(proto) = model.graph.as_mut() else { return };
+        let order = self.order();
+        proto.node = order.into_iter().map(|i| std::mem::take(&mut self.nodes[i])).collect();
+        let mut needed: HashSet<String> = self.outputs.into_iter().collect();
+        for node in &proto.node {
+            needed.extend(node.input.iter().filter(|i| !i.is_empty()).cloned());
+            for inner in node.attribute.iter().filter_map(|a| a.g.as_ref()) {
+                names_in(inner, &mut |name| {
+                    needed.insert(name.to_owned());
+                });
             }
         }
-        kept.reverse();
-        proto.node = kept;
         let mut initializers: Vec<TensorProto> =
             self.initializers.into_values().filter(|t| needed.contains(&t.name)).collect();
         // Hash maps have no order of their own; the plan must not depend on chance.
         initializers.sort_by(|a, b| a.name.cmp(&b.name));
         proto.initializer = initializers;
     }
+}
+
+/// The attribute of that name as a number, if there is one.
+pub fn int(node: &NodeProto, name: &str) -> Option<i64> {
+    attribute(node, name).map(|a| a.i)
 }
 
 fn input_type(input: &tract_onnx::pb::ValueInfoProto) -> Option<DataType> {

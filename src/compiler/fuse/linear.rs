@@ -1,156 +1,167 @@
 //! Convolutions and matrix products.
 
-use tract_onnx::pb::NodeProto;
+use tract_onnx::pb::{AttributeProto, NodeProto};
 
-use super::CONV;
-use super::graph::{Dequantized, Fused, Graph};
-use crate::compiler::onnx::{attribute, raw_tensor};
+use super::graph::{Fused, Graph, int};
+use super::quantization::{Dequantized, Quantized};
+use super::{CONV, CONV_TO_FLOAT, Clamp, MATMUL, bias};
+use crate::compiler::onnx::attribute;
 use crate::compiler::quantized::matmul::{INTEGER_TO_FLOAT, Q_GEMM};
-use crate::tensor::DataType;
 
-/// Relative distance up to which a bias's scale counts as the product of the other two, computed elsewhere.
-const SCALE_TOLERANCE: f32 = 1e-5;
+fn made(op_type: &str, input: Vec<String>, output: String, attribute: Vec<AttributeProto>, name: String) -> NodeProto {
+    NodeProto { op_type: op_type.to_owned(), input, output: vec![output], attribute, name, ..NodeProto::default() }
+}
 
-/// `Conv` between DQ and Q becomes `QLinearConv`.
+fn with_clamp(mut attributes: Vec<AttributeProto>, clamp: Clamp) -> Vec<AttributeProto> {
+    attributes.extend(clamp.attributes());
+    attributes
+}
+
+/// `Conv` of quanta becomes `QLinearConv`, or `ConvIntegerToFloat` where its result stays float.
 pub fn conv(graph: &mut Graph, index: usize) -> Option<Fused> {
     let node = graph.node(index).clone();
-    let x = activation(graph, &node, 0)?;
+    let x = graph.activation(node.input.first()?)?;
     let w = graph.dequantized(node.input.get(1)?)?;
     // Per channel means per output channel, the first dimension of the weights.
     if !w.is_quantum() || !(w.per_tensor() || w.axis == 0) {
         return None;
     }
-    let bias = bias(graph, &node, &x, &w, 1.0)?;
-    let y = graph.quantized(node.output.first()?)?;
-    let mut input =
-        vec![x.quanta, x.scale, x.zero_point, w.quanta, w.scale, w.zero_point, y.scale.clone(), y.zero_point.clone()];
-    input.extend(bias);
-    let mut attribute = node.attribute;
-    attribute.extend(y.clamp.attributes());
-    let node = NodeProto {
-        op_type: CONV.to_owned(),
-        input,
-        output: vec![y.quanta],
-        attribute,
-        name: node.name,
-        ..NodeProto::default()
+    let output = node.output.first()?.clone();
+    let given = node.input.get(2).filter(|n| !n.is_empty());
+    if let Some(y) = graph.quantized(&output) {
+        let bias = match given {
+            Some(name) => Some(bias::in_quanta(graph, name, &x, &w, 1.0)?),
+            None => None,
+        };
+        let mut input: Vec<String> = x.names().into_iter().chain(w.names()).collect();
+        input.extend([y.scale, y.zero_point]);
+        input.extend(bias);
+        let fused = made(CONV, input, y.quanta, with_clamp(node.attribute, y.clamp), node.name);
+        return Some(Fused { node: fused, gone: y.nodes });
+    }
+    let channels = usize::try_from(*graph.constant_dims(&w.quanta)?.first()?).ok()?;
+    let bias = match given {
+        Some(name) => Some(bias::in_numbers(graph, name, channels, 0)?),
+        None => None,
     };
-    Some(Fused { node, gone: y.nodes })
+    let (clamp, value, activation) = graph.activated(&output);
+    let input = to_float_inputs(&x, &w, bias);
+    let fused = made(CONV_TO_FLOAT, input, value, with_clamp(node.attribute, clamp), node.name);
+    Some(Fused { node: fused, gone: activation.into_iter().collect() })
 }
 
-/// `MatMul` becomes `QLinearMatMul`, or `MatMulIntegerToFloat` where its result stays float.
+/// Quanta of both, scales of both, zero points of both, bias.
+fn to_float_inputs(x: &Dequantized, w: &Dequantized, bias: Option<String>) -> Vec<String> {
+    let ([x, x_scale, x_zero_point], [w, w_scale, w_zero_point]) = (x.names(), w.names());
+    [x, w, x_scale, w_scale, x_zero_point, w_zero_point].into_iter().chain(bias).collect()
+}
+
+/// `MatMul`, with a constant added to each column or not, becomes `QLinearMatMul`, or `MatMulIntegerToFloat` where its
+/// result stays float.
 pub fn matmul(graph: &mut Graph, index: usize) -> Option<Fused> {
     let node = graph.node(index).clone();
-    let a = activation(graph, &node, 0)?;
+    let a = graph.activation(node.input.first()?)?;
     let b = graph.dequantized(node.input.get(1)?)?;
     if !b.is_quantum() {
         return None;
     }
-    if !b.per_tensor() {
-        // Per column: the last dimension, of a plain matrix.
-        let rank = graph.constant_dims(&b.quanta)?.len() as i64;
-        if rank != 2 || (b.axis != 1 && b.axis != -1) {
-            return None;
-        }
+    let dims = graph.constant_dims(&b.quanta).map(<[i64]>::to_vec);
+    // Per column: the last dimension, of a plain matrix.
+    if !b.per_tensor() && !(dims.as_ref()?.len() == 2 && (b.axis == 1 || b.axis == -1)) {
+        return None;
     }
-    let y = graph.quantized(node.output.first()?).filter(|y| y.clamp.is_none());
-    Some(match y {
-        Some(y) => Fused {
-            node: NodeProto {
-                op_type: "QLinearMatMul".to_owned(),
-                input: vec![a.quanta, a.scale, a.zero_point, b.quanta, b.scale, b.zero_point, y.scale, y.zero_point],
-                output: vec![y.quanta],
-                name: node.name,
-                ..NodeProto::default()
-            },
-            gone: y.nodes,
-        },
-        None => Fused {
-            node: NodeProto {
-                op_type: INTEGER_TO_FLOAT.to_owned(),
-                input: vec![a.quanta, b.quanta, a.scale, b.scale, a.zero_point, b.zero_point],
-                output: node.output,
-                name: node.name,
-                ..NodeProto::default()
-            },
-            gone: vec![],
-        },
+    let output = node.output.first()?.clone();
+    if let Some(dims) = dims.filter(|d| d.len() == 2)
+        && let Some((add, bias)) = addition(graph, &output, &a, dims[1])
+    {
+        return matmul_add(graph, &node, &a, &b, add, &bias, dims[1]);
+    }
+    Some(match graph.quantized(&output) {
+        Some(y) => quantized_matmul(&node, &a, &b, y, None),
+        None => {
+            let (clamp, value, activation) = graph.activated(&output);
+            let attributes = with_clamp(vec![], clamp);
+            let fused = made(INTEGER_TO_FLOAT, to_float_inputs(&a, &b, None), value, attributes, node.name);
+            Fused { node: fused, gone: activation.into_iter().collect() }
+        }
     })
+}
+
+/// The only reader of a product, if it adds a constant to each of the columns: (node, name of the constant).
+fn addition(graph: &mut Graph, product: &str, a: &Dequantized, columns: i64) -> Option<(usize, String)> {
+    let index = graph.only_reader(product)?;
+    let node = graph.node(index);
+    if node.op_type != "Add" || node.attribute.iter().any(|a| a.name == "axis" || a.name == "broadcast") {
+        return None;
+    }
+    let bias = node.input.iter().find(|i| *i != product)?.clone();
+    let dims = bias::shape(graph, &bias)?;
+    let row = dims.last() == Some(&columns) && dims.iter().rev().skip(1).all(|&d| d == 1);
+    // More dimensions than the product has would give the sum more, too.
+    let rank_kept = dims.len() == 1 || graph.rank_of(&a.quanta).is_some_and(|rank| dims.len() <= rank);
+    (row && rank_kept).then_some((index, bias))
+}
+
+fn matmul_add(
+    graph: &mut Graph,
+    node: &NodeProto,
+    a: &Dequantized,
+    b: &Dequantized,
+    add: usize,
+    bias: &str,
+    columns: i64,
+) -> Option<Fused> {
+    let sum = graph.node(add).output.first()?.clone();
+    if let Some(y) = graph.quantized(&sum) {
+        let bias = bias::in_quanta(graph, bias, a, b, 1.0)?;
+        let mut fused = quantized_matmul(node, a, b, y, Some(bias));
+        fused.gone.push(add);
+        return Some(fused);
+    }
+    let (clamp, value, activation) = graph.activated(&sum);
+    let bias = bias::in_numbers(graph, bias, usize::try_from(columns).ok()?, 0)?;
+    let input = to_float_inputs(a, b, Some(bias));
+    let fused = made(INTEGER_TO_FLOAT, input, value, with_clamp(vec![], clamp), node.name.clone());
+    Some(Fused { node: fused, gone: activation.into_iter().chain([add]).collect() })
+}
+
+fn quantized_matmul(node: &NodeProto, a: &Dequantized, b: &Dequantized, y: Quantized, bias: Option<String>) -> Fused {
+    // The standard's operator where it suffices.
+    let op_type = if bias.is_none() && y.clamp.is_none() { "QLinearMatMul" } else { MATMUL };
+    let mut input: Vec<String> = a.names().into_iter().chain(b.names()).collect();
+    input.extend([y.scale, y.zero_point]);
+    input.extend(bias);
+    let fused = made(op_type, input, y.quanta, with_clamp(vec![], y.clamp), node.name.clone());
+    Fused { node: fused, gone: y.nodes }
 }
 
 /// `Gemm` becomes `QGemm`, with a quantized or a float result.
 pub fn gemm(graph: &mut Graph, index: usize) -> Option<Fused> {
     let node = graph.node(index).clone();
-    let transposed = |name| attribute(&node, name).is_some_and(|a| a.i != 0);
+    let transposed = |name| int(&node, name).is_some_and(|i| i != 0);
     if attribute(&node, "beta").is_some_and(|a| a.f != 1.0) {
         return None;
     }
     let alpha = attribute(&node, "alpha").map_or(1.0, |a| a.f);
-    let a = activation(graph, &node, 0)?;
+    let a = graph.activation(node.input.first()?)?;
     let b = graph.dequantized(node.input.get(1)?)?;
     let columns = if transposed("transB") { [0, -2] } else { [1, -1] };
     if !b.is_quantum() || !(b.per_tensor() || columns.contains(&b.axis)) {
         return None;
     }
-    let bias = bias(graph, &node, &a, &b, alpha)?;
-    let y = graph.quantized(node.output.first()?).filter(|y| y.clamp.is_none());
-    let mut input = vec![a.quanta, a.scale, a.zero_point, b.quanta, b.scale, b.zero_point, bias.unwrap_or_default()];
-    let (output, gone) = match y {
+    let bias = match node.input.get(2).filter(|n| !n.is_empty()) {
+        Some(name) => bias::in_quanta(graph, name, &a, &b, alpha)?,
+        None => String::new(),
+    };
+    let mut input: Vec<String> = a.names().into_iter().chain(b.names()).collect();
+    input.push(bias);
+    let attributes: Vec<AttributeProto> = node.attribute.iter().filter(|a| a.name != "beta").cloned().collect();
+    Some(match graph.quantized(node.output.first()?) {
         Some(y) => {
             input.extend([y.scale, y.zero_point]);
-            (vec![y.quanta], y.nodes)
+            let fused = made(Q_GEMM, input, y.quanta, with_clamp(attributes, y.clamp), node.name);
+            Fused { node: fused, gone: y.nodes }
         }
-        None => (node.output.clone(), vec![]),
-    };
-    let attribute = node.attribute.iter().filter(|a| a.name != "beta").cloned().collect();
-    let fused =
-        NodeProto { op_type: Q_GEMM.to_owned(), input, output, attribute, name: node.name, ..NodeProto::default() };
-    Some(Fused { node: fused, gone })
-}
-
-/// An operand with one scale for all.
-fn activation(graph: &mut Graph, node: &NodeProto, position: usize) -> Option<Dequantized> {
-    graph.dequantized(node.input.get(position)?).filter(|x| x.is_quantum() && x.per_tensor())
-}
-
-/// The bias in units of `alpha * x scale * w scale`. `Some(None)`: there is none; `None`: there is no such form.
-fn bias(graph: &mut Graph, node: &NodeProto, x: &Dequantized, w: &Dequantized, alpha: f32) -> Option<Option<String>> {
-    let Some(name) = node.input.get(2).filter(|n| !n.is_empty()) else { return Some(None) };
-    let unit = |channel: usize| alpha * x.scales[0] * w.scales[if w.per_tensor() { 0 } else { channel }];
-    let (values, dims): (Vec<f64>, Vec<i64>) = match graph.dequantized(name) {
-        Some(bias) if bias.data_type == DataType::Int32 => {
-            let quanta = graph.constant_i32(&bias.quanta)?;
-            let dims = graph.constant_dims(&bias.quanta)?.to_vec();
-            let channels = channels(quanta.len(), &dims, w)?;
-            if graph.constant_i32(&bias.zero_point)?.iter().any(|&z| z != 0)
-                || ![1, channels].contains(&bias.scales.len())
-            {
-                return None;
-            }
-            let scale = |channel: usize| bias.scales[if bias.per_tensor() { 0 } else { channel }];
-            if (0..channels).all(|c| (scale(c) - unit(c)).abs() <= SCALE_TOLERANCE * unit(c).abs()) {
-                return Some(Some(bias.quanta));
-            }
-            (quanta.iter().enumerate().map(|(c, &q)| f64::from(q) * f64::from(scale(c))).collect(), dims)
-        }
-        Some(_) => return None,
-        None => {
-            let values = graph.constant_f32(name)?;
-            let dims = graph.constant_dims(name)?.to_vec();
-            channels(values.len(), &dims, w)?;
-            (values.into_iter().map(f64::from).collect(), dims)
-        }
-    };
-    let quanta: Vec<i32> =
-        values.iter().enumerate().map(|(c, &v)| (v / f64::from(unit(c))).round_ties_even() as i32).collect();
-    let dims: Vec<usize> = dims.iter().map(|&d| d as usize).collect();
-    let name = format!("tractlet.bias.{}", graph.added());
-    graph.add(raw_tensor(name.clone(), &dims, &quanta));
-    Some(Some(name))
-}
-
-/// Number of channels of a bias, if there is one value for each.
-fn channels(len: usize, dims: &[i64], w: &Dequantized) -> Option<usize> {
-    let row = dims.iter().rev().skip(1).all(|&d| d == 1);
-    (row && (w.per_tensor() || len == w.scales.len())).then_some(len)
+        None => Fused::alone(made(Q_GEMM, input, node.output.first()?.clone(), attributes, node.name)),
+    })
 }

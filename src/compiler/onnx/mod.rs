@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::plan::ModelInfo;
 
 pub use graph::{attribute, bad_node, node_label, resolve_axis};
-pub use tensors::{ExternalData, initializer_f32, initializer_i32, initializer_i64, raw_tensor};
+pub use tensors::{ExternalData, initializer_f32, initializer_i32, initializer_i64, raw_bytes, raw_tensor};
 
 /// Decodes and checks a model and brings it into canonical form. The description keeps the file's names.
 pub fn import(

@@ -180,11 +180,16 @@ pub fn initializer_i64(tensor: &TensorProto) -> Option<Vec<i64>> {
 
 /// A canonical tensor of these elements.
 pub fn raw_tensor<T: Element>(name: impl Into<String>, dims: &[usize], values: &[T]) -> TensorProto {
+    raw_bytes(name, T::DATA_TYPE, dims, bytemuck::cast_slice(values))
+}
+
+/// A canonical tensor of these little-endian bytes.
+pub fn raw_bytes(name: impl Into<String>, data_type: DataType, dims: &[usize], bytes: &[u8]) -> TensorProto {
     TensorProto {
         name: name.into(),
         dims: dims.iter().map(|&d| d as i64).collect(),
-        data_type: T::DATA_TYPE as i32,
-        raw_data: le_bytes(values),
+        data_type: data_type as i32,
+        raw_data: bytes.to_vec(),
         ..TensorProto::default()
     }
 }

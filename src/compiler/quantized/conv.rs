@@ -1,4 +1,4 @@
-//! `QLinearConv`, the fused form of DQ-Conv-Q, and `ConvInteger`.
+//! `QLinearConv`, the fused form of DQ-Conv-Q, `ConvInteger`, and convolutions of quanta whose result is float.
 
 use std::sync::OnceLock;
 
@@ -9,14 +9,16 @@ use tract_onnx::tract_hir::internal::*;
 use super::auto_pad::AutoPad;
 use super::inputs::{Inputs, with_quantum};
 use super::{Built, Quantized, build, concrete_all, quantum, required};
-use crate::compiler::fuse::Clamp;
+use crate::compiler::fuse::{self, Clamp};
 use crate::compiler::quantized::kernels::conv::{Geometry, Scratch, Weights, convolve};
 use crate::kernels::quantize::{Params, Quantum, quantize, requantize};
 
 pub fn register(register: &mut OnnxOpRegister) {
     register.insert("QLinearConv", q_linear_conv);
-    register.insert(crate::compiler::fuse::CONV, q_linear_conv);
+    register.insert(fuse::CONV, q_linear_conv);
     register.insert("ConvInteger", conv_integer);
+    register.insert(fuse::CONV_TO_FLOAT, conv_to_float);
+    register.insert(fuse::DYNAMIC_CONV, conv_to_float);
 }
 
 fn q_linear_conv(_: &ParsingContext, node: &NodeProto) -> Built {
@@ -24,20 +26,28 @@ fn q_linear_conv(_: &ParsingContext, node: &NodeProto) -> Built {
 }
 
 fn conv_integer(_: &ParsingContext, node: &NodeProto) -> Built {
-    build(node, ConvInteger { attributes: Attributes::of(node)?, weights: OnceLock::new() })
+    build(node, ConvSums { attributes: Attributes::of(node)?, float: None, weights: OnceLock::new() })
 }
 
+fn conv_to_float(_: &ParsingContext, node: &NodeProto) -> Built {
+    let float = Some(Clamp::of(node));
+    build(node, ConvSums { attributes: Attributes::of(node)?, float, weights: OnceLock::new() })
+}
+
+/// The attributes of a convolution.
 #[derive(Debug)]
-struct Attributes {
+pub struct Attributes {
     auto_pad: AutoPad,
     dilations: Option<Vec<i64>>,
-    group: usize,
+    /// Into how many independent parts the channels are split.
+    pub group: usize,
     pads: Option<Vec<i64>>,
     strides: Option<Vec<i64>>,
 }
 
 impl Attributes {
-    fn of(node: &NodeProto) -> TractResult<Self> {
+    /// From a node.
+    pub fn of(node: &NodeProto) -> TractResult<Self> {
         let group: i64 = super::attribute(node, "group", 1)?;
         ensure!(group > 0, "group must be positive");
         Ok(Self {
@@ -50,7 +60,7 @@ impl Attributes {
     }
 
     /// Geometry from the input's and the weights' shapes, everything checked.
-    fn geometry(&self, x: &[usize], w: &[usize]) -> TractResult<Geometry> {
+    pub fn geometry(&self, x: &[usize], w: &[usize]) -> TractResult<Geometry> {
         ensure!(x.len() >= 3 && w.len() == x.len(), "a convolution of {x:?} with {w:?} is not possible");
         ensure!(
             w[1].checked_mul(self.group) == Some(x[1]) && w[0].is_multiple_of(self.group),
@@ -240,17 +250,70 @@ impl Clamp {
     }
 }
 
+/// The sums themselves, or numbers made of them. Inputs: x, w, for numbers the scales of both, the zero points of both,
+/// for numbers a bias.
 #[derive(Debug)]
-struct ConvInteger {
+struct ConvSums {
     attributes: Attributes,
+    /// The result is float, within these bounds.
+    float: Option<Clamp>,
     weights: OnceLock<Weights>,
 }
 
-impl Quantized for ConvInteger {
+impl ConvSums {
+    /// Where the zero points are.
+    fn zero_points(&self) -> [usize; 2] {
+        if self.float.is_some() { [4, 5] } else { [2, 3] }
+    }
+
+    /// Computes, handing `(image, channel, first position, sums)` to `emit`.
+    fn run(&self, inputs: &Inputs, mut emit: impl FnMut(usize, usize, usize, &[i32])) -> TractResult<()> {
+        let x = inputs.tensor(0)?;
+        let geometry = self.attributes.geometry(x.shape(), inputs.tensor(1)?.shape())?;
+        let [x_at, w_at] = self.zero_points();
+        let (x_zero_point, w_zero_points) = (inputs.zero_point(x_at)?, inputs.zero_points(w_at)?);
+        let mut local = None;
+        let weights = if inputs.get(w_at).is_none() || inputs.is_constant(w_at) {
+            self.attributes.weights(inputs, 1, &w_zero_points, &self.weights, &mut local)?
+        } else {
+            let uncached = OnceLock::new();
+            local = Some(self.attributes.weights(inputs, 1, &w_zero_points, &uncached, &mut None)?.clone());
+            local.as_ref().context("packed weights")?
+        };
+        let image = weights.channels_in() * geometry.plane();
+        let mut scratch = Scratch::default();
+        with_quantum!(x.datum_type(), X8 => {
+            for (i, x) in inputs.slice::<X8>(0)?.chunks_exact(image.max(1)).enumerate() {
+                convolve(x, x_zero_point, weights, &geometry, &mut scratch, |o, p, acc| emit(i, o, p, acc));
+            }
+        });
+        Ok(())
+    }
+
+    /// One element of the result for each sum.
+    fn collect<T: Datum + Copy + Default>(
+        &self,
+        inputs: &Inputs,
+        shape: &[usize],
+        f: impl Fn(usize, i32) -> T,
+    ) -> TractResult<Tensor> {
+        let mut y = vec![T::default(); shape.iter().product()];
+        let positions: usize = shape[2..].iter().product();
+        self.run(inputs, |image, channel, first, sums| {
+            let start = (image * shape[1] + channel) * positions + first;
+            for (y, &sum) in y[start..].iter_mut().zip(sums) {
+                *y = f(channel, sum);
+            }
+        })?;
+        Tensor::from_shape(shape, &y)
+    }
+}
+
+impl Quantized for ConvSums {
     fn output_types(&self, inputs: &[Option<DatumType>]) -> TractResult<TVec<DatumType>> {
         quantum(inputs, 0)?;
         quantum(inputs, 1)?;
-        Ok(tvec![DatumType::I32])
+        Ok(tvec![if self.float.is_some() { DatumType::F32 } else { DatumType::I32 }])
     }
 
     fn output_shapes(&self, inputs: &[Option<ShapeFact>]) -> TractResult<TVec<TVec<TDim>>> {
@@ -258,33 +321,23 @@ impl Quantized for ConvInteger {
     }
 
     fn eval(&self, inputs: &Inputs) -> TractResult<TVec<Tensor>> {
-        let x = inputs.tensor(0)?;
-        let geometry = self.attributes.geometry(x.shape(), inputs.tensor(1)?.shape())?;
-        let (x_zero_point, w_zero_points) = (inputs.zero_point(2)?, inputs.zero_points(3)?);
-        let mut local = None;
-        let weights = if inputs.get(3).is_none() || inputs.is_constant(3) {
-            self.attributes.weights(inputs, 1, &w_zero_points, &self.weights, &mut local)?
-        } else {
-            let uncached = OnceLock::new();
-            local = Some(self.attributes.weights(inputs, 1, &w_zero_points, &uncached, &mut None)?.clone());
-            local.as_ref().context("packed weights")?
+        let (x, w) = (inputs.tensor(0)?.shape(), inputs.tensor(1)?.shape());
+        let geometry = self.attributes.geometry(x, w)?;
+        let mut shape = vec![x[0], w[0]];
+        shape.extend(geometry.output);
+        let Some(clamp) = self.float else {
+            return Ok(tvec![self.collect(inputs, &shape, |_, sum| sum)?]);
         };
-        let mut shape: TVec<usize> = tvec![x.shape()[0], weights.channels_out];
-        shape.extend(geometry.output.iter().copied());
-        let positions = geometry.positions();
-        let image_out = weights.channels_out * positions;
-        let image_in = weights.channels_in() * geometry.plane();
-        let mut y = Tensor::zero::<i32>(&shape)?;
-        let mut to = y.try_as_plain_ram_mut()?;
-        let to = to.as_slice_mut::<i32>()?;
-        let mut scratch = Scratch::default();
-        with_quantum!(x.datum_type(), X8 => {
-            for (x, y) in inputs.slice::<X8>(0)?.chunks_exact(image_in.max(1)).zip(to.chunks_exact_mut(image_out.max(1))) {
-                convolve(x, x_zero_point, weights, &geometry, &mut scratch, |o, p, acc| {
-                    y[o * positions + p..][..acc.len()].copy_from_slice(acc);
-                });
-            }
-        });
+        let (x_scale, w_scales) = (inputs.scale(2)?, inputs.scales(3)?);
+        let bias = inputs.get(6).map(|_| inputs.slice::<f32>(6)).transpose()?;
+        for count in [Some(w_scales.len()).filter(|&n| n > 1), bias.map(<[f32]>::len)].into_iter().flatten() {
+            ensure!(count == w[0], "{count} parameters for {} output channels", w[0]);
+        }
+        let at = |channel: usize| if w_scales.len() == 1 { 0 } else { channel };
+        let y = self.collect(inputs, &shape, |channel, sum| {
+            let y = sum as f32 * (x_scale * w_scales[at(channel)]);
+            clamp.apply(bias.map_or(y, |bias| y + bias[channel]))
+        })?;
         Ok(tvec![y])
     }
 }

@@ -1,32 +1,39 @@
 //! Contrib operators on single elements: `QLinearAdd`, `QLinearMul`, `QLinearSigmoid`, `QLinearLeakyRelu`,
-//! `QLinearWhere`.
+//! `QLinearWhere`; and `QLinearSub` and `Table`, which only the fusion of QDQ groups makes.
 
-use tract_onnx::model::{OnnxOpRegister, ParsingContext};
+use tract_onnx::model::OnnxOpRegister;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
 use super::inputs::{Inputs, with_quantum};
-use super::{Built, Quantized, attribute, broadcast_dims, build, multi_broadcast, quantum, required};
-use crate::compiler::fuse::Clamp;
-use crate::compiler::quantized::kernels::elementwise::{Operand, add, look_up, mul};
+use super::{Quantized, attribute, broadcast_dims, build, multi_broadcast, quantum, required};
+use crate::compiler::fuse::{Clamp, TABLE};
+use crate::compiler::quantized::kernels::elementwise::{Operand, add, look_up, mul, sub};
 use crate::kernels::quantize::{Quantum, lookup_table};
 
 pub fn register(register: &mut OnnxOpRegister) {
-    register.insert(ADD, |_, node| build(node, Binary { product: false, clamp: Clamp::of(node) }));
-    register.insert(MUL, |_, node| build(node, Binary { product: true, clamp: Clamp::of(node) }));
-    register.insert("com.microsoft.QLinearSigmoid", |_, node| build(node, Unary::Sigmoid));
-    register.insert("com.microsoft.QLinearLeakyRelu", leaky_relu);
-    register.insert("com.microsoft.QLinearWhere", |_, node| build(node, Where));
+    register.insert(ADD, |_, node| build(node, Binary { function: Function::Add, clamp: Clamp::of(node) }));
+    register.insert(SUB, |_, node| build(node, Binary { function: Function::Sub, clamp: Clamp::of(node) }));
+    register.insert(MUL, |_, node| build(node, Binary { function: Function::Mul, clamp: Clamp::of(node) }));
+    register.insert(SIGMOID, |_, node| build(node, Unary::Sigmoid));
+    register.insert(LEAKY_RELU, |_, node| build(node, Unary::leaky_relu(node)?));
+    register.insert(WHERE, |_, node| build(node, Where));
+    register.insert(TABLE, |_, node| build(node, Table));
 }
 
-/// Qualified name of the contrib operator; the fusion of QDQ groups makes such nodes too.
+// Qualified names of contrib operators; the fusion of QDQ groups makes such nodes too.
+/// Addition.
 pub const ADD: &str = "com.microsoft.QLinearAdd";
-/// Qualified name of the contrib operator; the fusion of QDQ groups makes such nodes too.
+/// Subtraction, of ours: operands as those of the addition.
+pub const SUB: &str = "tractlet.QLinearSub";
+/// Multiplication.
 pub const MUL: &str = "com.microsoft.QLinearMul";
-
-fn leaky_relu(_: &ParsingContext, node: &NodeProto) -> Built {
-    build(node, Unary::LeakyRelu { alpha: attribute(node, "alpha", 0.01)? })
-}
+/// `1 / (1 + exp(-v))`
+pub const SIGMOID: &str = "com.microsoft.QLinearSigmoid";
+/// `v >= 0 ? v : alpha * v`
+pub const LEAKY_RELU: &str = "com.microsoft.QLinearLeakyRelu";
+/// One of two by a condition.
+pub const WHERE: &str = "com.microsoft.QLinearWhere";
 
 fn equal_quanta(inputs: &[Option<DatumType>], positions: &[usize]) -> TractResult<DatumType> {
     let first = quantum(inputs, positions[0])?;
@@ -43,10 +50,17 @@ fn padded(shape: &[usize], rank: usize) -> Vec<usize> {
     padded
 }
 
+#[derive(Debug)]
+enum Function {
+    Add,
+    Sub,
+    Mul,
+}
+
 /// Inputs: A, scale, zero point, B, scale, zero point, scale and zero point of the result.
 #[derive(Debug)]
 struct Binary {
-    product: bool,
+    function: Function,
     clamp: Clamp,
 }
 
@@ -69,10 +83,10 @@ impl Quantized for Binary {
             let a = Operand { data: inputs.slice::<Q>(0)?, shape: &a_shape, params: inputs.params(1, 2)? };
             let b = Operand { data: inputs.slice::<Q>(3)?, shape: &b_shape, params: inputs.params(4, 5)? };
             let mut y = vec![Q::default(); shape.iter().product()];
-            if self.product {
-                mul(a, b, y_params, &shape, &mut y);
-            } else {
-                add(a, b, y_params, &shape, &mut y);
+            match self.function {
+                Function::Add => add(a, b, y_params, &shape, &mut y),
+                Function::Sub => sub(a, b, y_params, &shape, &mut y),
+                Function::Mul => mul(a, b, y_params, &shape, &mut y),
             }
             if !self.clamp.is_none() {
                 let (low, high) = self.clamp.quanta::<Q>(y_params);
@@ -88,13 +102,24 @@ impl Quantized for Binary {
 
 /// Inputs: X, scale, zero point, scale and zero point of the result.
 #[derive(Debug)]
-enum Unary {
+pub enum Unary {
+    /// `1 / (1 + exp(-v))`
     Sigmoid,
-    LeakyRelu { alpha: f32 },
+    /// `v >= 0 ? v : alpha * v`
+    LeakyRelu {
+        /// Slope below 0.
+        alpha: f32,
+    },
 }
 
 impl Unary {
-    fn apply(&self, x: f32) -> f32 {
+    /// From a node's attributes.
+    pub fn leaky_relu(node: &NodeProto) -> TractResult<Self> {
+        Ok(Self::LeakyRelu { alpha: attribute(node, "alpha", 0.01)? })
+    }
+
+    /// The function.
+    pub fn apply(&self, x: f32) -> f32 {
         match self {
             Self::Sigmoid => 1.0 / (1.0 + (-x).exp()),
             Self::LeakyRelu { alpha } => {
@@ -170,5 +195,33 @@ impl Quantized for Where {
             Tensor::from_shape(&shape, &result)?
         });
         Ok(tvec![result])
+    }
+}
+
+/// Inputs: quanta, table.
+#[derive(Debug)]
+struct Table;
+
+impl Quantized for Table {
+    fn output_types(&self, inputs: &[Option<DatumType>]) -> TractResult<TVec<DatumType>> {
+        quantum(inputs, 0)?;
+        Ok(tvec![quantum(inputs, 1)?])
+    }
+
+    fn output_shapes(&self, inputs: &[Option<ShapeFact>]) -> TractResult<TVec<TVec<TDim>>> {
+        Ok(tvec![required(inputs, 0, "X")?.to_tvec()])
+    }
+
+    fn eval(&self, inputs: &Inputs) -> TractResult<TVec<Tensor>> {
+        let (x, table) = (inputs.tensor(0)?, inputs.tensor(1)?);
+        let y = with_quantum!(x.datum_type(), X => {
+            with_quantum!(table.datum_type(), Y => {
+                let entries: &[Y; 256] = inputs.slice::<Y>(1)?.try_into().context("a table has 256 entries")?;
+                let mut y = vec![Y::default(); x.len()];
+                look_up(inputs.slice::<X>(0)?, entries, &mut y);
+                Tensor::from_shape(x.shape(), &y)?
+            })
+        });
+        Ok(tvec![y])
     }
 }

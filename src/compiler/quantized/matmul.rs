@@ -8,13 +8,16 @@ use tract_onnx::tract_hir::internal::*;
 
 use super::inputs::{Inputs, with_quantum};
 use super::{Built, Quantized, attribute, broadcast_dims, build, required};
+use crate::compiler::fuse::{self, Clamp};
 use crate::compiler::quantized::kernels::matmul::{PackedColumns, Rows, Scratch, multiply};
 use crate::kernels::quantize::{Quantum, dynamic_params, quantize, requantize};
 
 pub fn register(register: &mut OnnxOpRegister) {
     register.insert("QLinearMatMul", |_, node| build(node, MatMul::new(&Q_LINEAR)));
+    register.insert(fuse::MATMUL, |_, node| build(node, MatMul::clamped(&Q_LINEAR_BIAS, node)));
     register.insert("MatMulInteger", |_, node| build(node, MatMul::new(&INTEGER)));
-    register.insert(INTEGER_TO_FLOAT, |_, node| build(node, MatMul::new(&TO_FLOAT)));
+    register.insert(INTEGER_TO_FLOAT, |_, node| build(node, MatMul::clamped(&TO_FLOAT, node)));
+    register.insert(fuse::DYNAMIC_MATMUL, |_, node| build(node, MatMul::clamped(&TO_FLOAT, node)));
     register.insert("com.microsoft.DynamicQuantizeMatMul", |_, node| build(node, MatMul::new(&DYNAMIC)));
     register.insert(Q_GEMM, q_gemm);
 }
@@ -31,7 +34,7 @@ fn q_gemm(_: &ParsingContext, node: &NodeProto) -> Built {
             transpose_a: attribute(node, "transA", 0i64)? != 0,
             transpose_b: attribute(node, "transB", 0i64)? != 0,
             alpha: attribute(node, "alpha", 1f32)?,
-            ..MatMul::new(&GEMM)
+            ..MatMul::clamped(&GEMM, node)
         },
     )
 }
@@ -46,13 +49,15 @@ struct Positions {
     b: usize,
     b_scale: Option<usize>,
     b_zero_point: usize,
-    /// int32 for `QGemm`, float otherwise.
     bias: Option<usize>,
+    /// The bias is int32 and part of the sum; otherwise it is float.
+    integer_bias: bool,
     y: Option<[usize; 2]>,
     /// The output is the int32 sum itself.
     integer: bool,
 }
 
+const Q_LINEAR_BIAS: Positions = Positions { bias: Some(8), integer_bias: true, ..Q_LINEAR };
 const Q_LINEAR: Positions = Positions {
     a: 0,
     a_scale: Some(1),
@@ -61,6 +66,7 @@ const Q_LINEAR: Positions = Positions {
     b_scale: Some(4),
     b_zero_point: 5,
     bias: None,
+    integer_bias: false,
     y: Some([6, 7]),
     integer: false,
 };
@@ -72,6 +78,7 @@ const INTEGER: Positions = Positions {
     b_scale: None,
     b_zero_point: 3,
     bias: None,
+    integer_bias: false,
     y: None,
     integer: true,
 };
@@ -83,6 +90,7 @@ const TO_FLOAT: Positions = Positions {
     b_scale: Some(3),
     b_zero_point: 5,
     bias: Some(6),
+    integer_bias: false,
     y: None,
     integer: false,
 };
@@ -94,6 +102,7 @@ const DYNAMIC: Positions = Positions {
     b_scale: Some(2),
     b_zero_point: 3,
     bias: Some(4),
+    integer_bias: false,
     y: None,
     integer: false,
 };
@@ -105,6 +114,7 @@ const GEMM: Positions = Positions {
     b_scale: Some(4),
     b_zero_point: 5,
     bias: Some(6),
+    integer_bias: true,
     y: Some([7, 8]),
     integer: false,
 };
@@ -115,6 +125,7 @@ struct MatMul {
     transpose_a: bool,
     transpose_b: bool,
     alpha: f32,
+    clamp: Clamp,
     weights: OnceLock<Vec<PackedColumns>>,
 }
 
@@ -129,7 +140,12 @@ struct Product {
 
 impl MatMul {
     fn new(positions: &'static Positions) -> Self {
-        Self { positions, transpose_a: false, transpose_b: false, alpha: 1.0, weights: OnceLock::new() }
+        let (transpose_a, transpose_b, clamp) = (false, false, Clamp::default());
+        Self { positions, transpose_a, transpose_b, alpha: 1.0, clamp, weights: OnceLock::new() }
+    }
+
+    fn clamped(positions: &'static Positions, node: &NodeProto) -> Self {
+        Self { clamp: Clamp::of(node), ..Self::new(positions) }
     }
 
     fn is_gemm(&self) -> bool {
@@ -295,7 +311,7 @@ impl MatMul {
         ensure!(b_scales.len() == 1 || b_scales.len() % n.max(1) == 0, "{} scales for {n} columns", b_scales.len());
         let multipliers: Vec<f32> = b_scales.iter().map(|s| self.alpha * a_scale * s).collect();
         let y_type = self.y_type(|i| inputs.get(i).map(Tensor::datum_type));
-        let integer_bias = self.is_gemm().then(|| bias::<i32>(inputs, at.bias, &[p.m, n])).transpose()?.flatten();
+        let integer_bias = at.integer_bias.then(|| bias::<i32>(inputs, at.bias, &[p.m, n])).transpose()?.flatten();
         let with_bias = |row: usize, column: usize, sum: i32| match &integer_bias {
             Some(bias) => sum.wrapping_add(bias[(row % p.m) * n + column]),
             None => sum,
@@ -306,16 +322,18 @@ impl MatMul {
             let multipliers: Vec<f32> = multipliers.iter().map(|m| m / y_params.scale).collect();
             return Ok(with_quantum!(y_type, Y => {
                 let mut y = vec![Y::default(); rows * n];
+                let (low, high) = self.clamp.quanta::<Y>(y_params);
                 self.run(inputs, p, a, zero_points, |row, matrix, sums| {
                     for (column, (y, &sum)) in y[row * n..].iter_mut().zip(sums).enumerate() {
                         let multiplier = *per_column(&multipliers, matrix, column, n);
-                        *y = requantize(with_bias(row, column, sum), multiplier, y_params.zero_point);
+                        let q: Y = requantize(with_bias(row, column, sum), multiplier, y_params.zero_point);
+                        *y = Y::saturate(Into::<i32>::into(q).clamp(low, high));
                     }
                 })?;
                 Tensor::from_shape(&p.shape, &y)?
             }));
         }
-        let float_bias = if self.is_gemm() { None } else { bias::<f32>(inputs, at.bias, &[1, n])? };
+        let float_bias = if at.integer_bias { None } else { bias::<f32>(inputs, at.bias, &[1, n])? };
         let mut y = vec![0f32; rows * n];
         self.run(inputs, p, a, zero_points, |row, matrix, sums| {
             for (column, (y, &sum)) in y[row * n..].iter_mut().zip(sums).enumerate() {
@@ -323,6 +341,7 @@ impl MatMul {
                 if let Some(bias) = &float_bias {
                     *y += bias[column];
                 }
+                *y = self.clamp.apply(*y);
             }
         })?;
         Tensor::from_shape(&p.shape, &y)

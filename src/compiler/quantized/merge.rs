@@ -10,8 +10,11 @@ use crate::compiler::quantized::kernels::elementwise::look_up;
 use crate::kernels::quantize::lookup_table;
 
 pub fn register(register: &mut OnnxOpRegister) {
-    register.insert("com.microsoft.QLinearConcat", concat);
+    register.insert(CONCAT, concat);
 }
+
+/// Qualified name of the contrib operator; the fusion of QDQ groups makes such nodes too.
+pub const CONCAT: &str = "com.microsoft.QLinearConcat";
 
 fn concat(_: &ParsingContext, node: &NodeProto) -> Built {
     ensure!(

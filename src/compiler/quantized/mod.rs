@@ -5,16 +5,16 @@
 //! stay 8 bits wide), computed by [`crate::kernels`]. Operands may be constants or computed; scales and zero points
 //! too.
 
-mod auto_pad;
-mod conv;
+pub mod auto_pad;
+pub mod conv;
 mod dynamic;
 pub mod elementwise;
 mod inputs;
-mod kernels;
+pub mod kernels;
 mod linear;
 pub mod matmul;
-mod merge;
-mod pool;
+pub mod merge;
+pub mod pool;
 
 use std::sync::Arc;
 

@@ -12,11 +12,21 @@ use crate::compiler::quantized::kernels::average_pool::{average, mean};
 use crate::compiler::quantized::kernels::softmax::softmax;
 
 pub fn register(register: &mut OnnxOpRegister) {
-    register.insert("com.microsoft.QLinearAveragePool", average_pool);
-    register.insert("com.microsoft.QLinearGlobalAveragePool", global_average_pool);
-    register.insert("com.microsoft.QLinearReduceMean", reduce_mean);
-    register.insert("com.microsoft.QLinearSoftmax", q_linear_softmax);
+    register.insert(AVERAGE_POOL, average_pool);
+    register.insert(GLOBAL_AVERAGE_POOL, global_average_pool);
+    register.insert(REDUCE_MEAN, reduce_mean);
+    register.insert(SOFTMAX, q_linear_softmax);
 }
+
+// Qualified names of contrib operators; the fusion of QDQ groups makes such nodes too.
+/// Means of windows.
+pub const AVERAGE_POOL: &str = "com.microsoft.QLinearAveragePool";
+/// Means over all spatial dimensions.
+pub const GLOBAL_AVERAGE_POOL: &str = "com.microsoft.QLinearGlobalAveragePool";
+/// Means along axes.
+pub const REDUCE_MEAN: &str = "com.microsoft.QLinearReduceMean";
+/// Softmax along an axis.
+pub const SOFTMAX: &str = "com.microsoft.QLinearSoftmax";
 
 // All take: data, scale, zero point, scale and zero point of the result.
 

@@ -74,6 +74,16 @@ pub fn table(x: ValueId, y: ValueId, table: Box<[u8; 256]>) -> Box<dyn Run> {
     })
 }
 
+pub fn float_table(x: ValueId, y: ValueId, table: Vec<f32>) -> Box<dyn Run> {
+    simple("float table", move |frame| {
+        let ([x], [y], _) = frame.views([x], [y])?;
+        for (y, &x) in elements_mut(y)?.iter_mut().zip(x) {
+            *y = table.get(x as usize).copied().unwrap_or(f32::NAN);
+        }
+        Ok(())
+    })
+}
+
 pub fn select(condition: ValueId, strides: Vec<usize>, operands: &Broadcast, data_type: DataType) -> Box<dyn Run> {
     let o = operands.clone();
     let len = product(&o.shape);

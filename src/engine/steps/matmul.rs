@@ -26,7 +26,8 @@ pub fn quantized<S: Source + ?Sized>(plan: &MatMul<Quanta>, loader: &Loader<S>) 
         b_strides: [plan.b_strides[rank], plan.b_strides[rank + 1]],
     };
     let finish = static_finish(&plan.kind.finish, None, loader)?;
-    let kernel = Kernel::new(loader.dot, &shape, plan.kind.a_zero_point, plan.kind.b_zero_point, &finish.as_kernel(1.0));
+    let kernel =
+        Kernel::new(loader.dot, &shape, plan.kind.a_zero_point, plan.kind.b_zero_point, &finish.as_kernel(1.0));
     Ok(Box::new(Quantized { plan: plan.clone(), kernel, result: finish.result() }))
 }
 

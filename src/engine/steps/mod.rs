@@ -2,6 +2,8 @@
 
 mod conv;
 mod elementwise;
+mod float_conv;
+mod kernels;
 mod matmul;
 mod movement;
 mod normalise;
@@ -62,6 +64,7 @@ pub fn prepare<S: Source + ?Sized>(
     Ok(Some(match operation {
         Operation::Subgraph { .. } => return Ok(None),
         Operation::Conv(conv) => conv::conv(conv, loader)?,
+        Operation::FloatConv(conv) => float_conv::float_conv(conv, loader)?,
         Operation::MatMul(product) => matmul::quantized(product, loader)?,
         Operation::FloatMatMul(product) => matmul::float(product),
         Operation::QuantizedBinary { function, operands, a, b, y, low, high } => {
@@ -70,6 +73,7 @@ pub fn prepare<S: Source + ?Sized>(
         Operation::FloatBinary { function, operands } => elementwise::float_binary(*function, operands),
         Operation::FloatUnary { function, x, y } => elementwise::float_unary(*function, *x, *y),
         Operation::Table { x, y, table } => elementwise::table(*x, *y, table_of(*table, loader)?),
+        Operation::FloatTable { x, y, table } => elementwise::float_table(*x, *y, loader.list(*table)?),
         Operation::Quantize { x, y, scales, zero_points, axis } => {
             quantize::quantize(*x, *y, loader.list(*scales)?, loader.list(*zero_points)?, *axis)
         }

@@ -58,6 +58,7 @@ pub fn gather(
                 format!("the index {index} is out of range for an axis of {} elements", rows.count),
             )
             .expected(format!("{}..{}", -(rows.count as i64), rows.count), index)
+            .with_hint("check the values of the inputs that are used as indices, token numbers for instance")
         })
     })
 }

@@ -10,10 +10,10 @@ use super::simd_bytes as arch;
 
 /// u8 x s8, for [`crate::kernels::isa::Dot::Usdot`].
 #[cfg(any(test, not(target_arch = "wasm32")))]
-pub(super) type Usdot = Bytes<arch::Unsigned>;
+pub(super) type Usdot = Bytes<arch::model::Unsigned>;
 /// s8 x s8, for [`crate::kernels::isa::Dot::Sdot`].
 #[cfg(any(test, not(target_arch = "wasm32")))]
-pub(super) type Sdot = Bytes<arch::Signed>;
+pub(super) type Sdot = Bytes<arch::model::Signed>;
 // Tests compute what the instruction would, as the machine they run on may have another.
 #[cfg(all(target_arch = "wasm32", not(test)))]
 pub(super) type Usdot = Bytes<arch::Relaxed>;
@@ -27,7 +27,7 @@ impl<D: arch::ByteDot> Kernel for Bytes<D> {
     const ELEMENT: usize = 1;
     const CHUNK: usize = arch::COPY_CHUNK;
     const WIDE: bool = false;
-    const FEW: usize = 6;
+    const FEW: usize = 12;
 
     #[inline(always)]
     unsafe fn copy(from: *const u8, to: *mut u8, len: usize, mask: u8) {
@@ -46,14 +46,14 @@ impl<D: arch::ByteDot> Kernel for Bytes<D> {
     }
 
     #[inline(always)]
-    unsafe fn tile<const M: usize>(a: *const u8, stride: usize, b: *const u8, steps: usize) -> [Sums; M] {
+    unsafe fn tile<const M: usize>(a: *const u8, stride: usize, b: *const u8, steps: usize, first: Sums) -> [Sums; M] {
         // SAFETY: the same conditions.
-        unsafe { arch::tile_bytes::<D, M>(a, stride, b, steps) }
+        unsafe { arch::tile_bytes::<D, M>(a, stride, b, steps, first) }
     }
 
     #[inline(always)]
-    unsafe fn few<const M: usize>(a: *const u8, stride: usize, b: *const u8, steps: usize) -> [Sums; M] {
+    unsafe fn few<const M: usize>(a: *const u8, stride: usize, b: *const u8, steps: usize, first: Sums) -> [Sums; M] {
         // SAFETY: the same conditions.
-        unsafe { arch::few_bytes::<D, M>(a, stride, b, steps) }
+        unsafe { arch::few_bytes::<D, M>(a, stride, b, steps, first) }
     }
 }

@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::bytes::{Sdot, Usdot};
 use super::finish::{Kind, Out};
 use super::gather::Source;
-use super::kernel::{Kernel, Pairs, finish, widen_panel};
+use super::kernel::{Kernel, Pairs, finish, initial, widen_panel};
 use super::panel::{Panel, Pointer};
 use super::weights::{Columns, PANEL};
 use crate::kernels::isa::Dot;
@@ -25,11 +25,11 @@ const BLOCK_BYTES: usize = 192 << 10;
 /// Widening a panel costs as much as two or three rows, so blocks have at least about so many,
 const LEAST_ROWS: usize = 40;
 /// and beyond so many nothing is gained.
-const MOST_ROWS: usize = 240;
+const MOST_ROWS: usize = 120;
 /// Copies write up to so many bytes behind a row.
 const SLACK: usize = 32;
 /// Bytes of a packed block of weights.
-const BLOCK: usize = 4 * PANEL;
+pub(super) const BLOCK: usize = 4 * PANEL;
 
 /// The right operand.
 #[derive(Clone, Copy)]
@@ -236,12 +236,13 @@ unsafe fn panel_tiles<K: Kernel, const M: usize>(
     row_sums: Option<&[i32]>,
     at: usize,
 ) {
+    let first = initial(panel.bias);
     let mut row = 0;
     while row < rows {
         let start = row.min(rows - M);
         // SAFETY: `start + M` rows exist, as the caller promises.
         unsafe {
-            let sums = K::tile::<M>(a.add(start * stride), stride, b, steps);
+            let sums = K::tile::<M>(a.add(start * stride), stride, b, steps, first);
             let row_sums = row_sums.map(|s| s[start..][..M].try_into().expect("M sums"));
             finish::<M>(sums, panel, row_sums, at + start * panel.row_stride);
         }
@@ -265,17 +266,18 @@ unsafe fn panel_few<K: Kernel>(
     at: usize,
 ) {
     let steps = packed.len() / BLOCK;
+    let first = initial(panel.bias);
     let mut row = 0;
     // SAFETY: within the rows, as the caller promises.
     unsafe {
         while row + 2 <= rows {
-            let sums = K::few::<2>(a.add(row * stride), stride, packed.as_ptr(), steps);
+            let sums = K::few::<2>(a.add(row * stride), stride, packed.as_ptr(), steps, first);
             let row_sums = row_sums.map(|s| s[row..][..2].try_into().expect("two sums"));
             finish::<2>(sums, panel, row_sums, at + row * panel.row_stride);
             row += 2;
         }
         if row < rows {
-            let sums = K::few::<1>(a.add(row * stride), stride, packed.as_ptr(), steps);
+            let sums = K::few::<1>(a.add(row * stride), stride, packed.as_ptr(), steps, first);
             let row_sums = row_sums.map(|s| s[row..][..1].try_into().expect("a sum"));
             finish::<1>(sums, panel, row_sums, at + row * panel.row_stride);
         }

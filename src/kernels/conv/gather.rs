@@ -51,16 +51,106 @@ pub(super) struct Windows<'a> {
 }
 
 impl Windows<'_> {
+    /// Whether each output position sees just the same position of the input.
+    fn plain(&self) -> bool {
+        let Window { input: [_, h, w, _], output, kernel, strides, pads, .. } = *self.window;
+        kernel == [1, 1] && strides == [1, 1] && pads == [0, 0] && output == [h, w]
+    }
+
     /// Whether the taps of a row of the window follow each other in memory.
     fn dense(&self) -> bool {
         self.groups == 1 && (self.window.dilations[1] == 1 || self.window.kernel[1] == 1)
     }
+
+    /// A window that lies partly outside.
+    fn border<K: Kernel>(&self, [image, y, x]: [usize; 3], group: usize, mask: u8, to: &mut [u8], mut element: usize) {
+        let Window { input: [_, h, w, c], kernel: [kh, kw], strides, dilations, pads, .. } = *self.window;
+        let depth = c / self.groups;
+        let outside = self.zero_point ^ mask;
+        let dense = self.dense();
+        let top = y as i64 * strides[0] as i64 - pads[0] as i64;
+        let left = x as i64 * strides[1] as i64 - pads[1] as i64;
+        let (top_in, bottom_in) = inside(top, dilations[0], kh, h);
+        let (left_in, right_in) = inside(left, dilations[1], kw, w);
+        for ky in 0..kh {
+            if ky < top_in || ky >= bottom_in || left_in == right_in {
+                fill::<K>(to, element, kw * depth, outside);
+                element += kw * depth;
+                continue;
+            }
+            // Of the tap kx = 0, wherever it lies.
+            let line = (image * h) as i64 + top + (ky * dilations[0]) as i64;
+            let start = (line * w as i64 + left) * c as i64 + (group * depth) as i64;
+            if dense {
+                let (before, len, after) = (left_in * depth, (right_in - left_in) * depth, (kw - right_in) * depth);
+                fill::<K>(to, element, before, outside);
+                copy::<K>(self.x, (start + before as i64) as usize, len, mask, to, element + before);
+                fill::<K>(to, element + before + len, after, outside);
+                element += kw * depth;
+            } else {
+                for kx in 0..kw {
+                    if (left_in..right_in).contains(&kx) {
+                        let at = (start + kx as i64 * dilations[1] as i64 * c as i64) as usize;
+                        copy::<K>(self.x, at, depth, mask, to, element);
+                    } else {
+                        fill::<K>(to, element, depth, outside);
+                    }
+                    element += depth;
+                }
+            }
+        }
+    }
 }
 
-/// The taps of `taps`, from the first on, that lie within `size`, when the first lies at `start`.
+/// Windows side by side that lie inside.
+struct Inner {
+    /// First element of the first.
+    at: usize,
+    /// From one window to the next.
+    step: usize,
+    /// How many lines, and the step between them.
+    lines: (usize, usize),
+    /// Runs in each line, and the step between them.
+    runs: (usize, usize),
+    /// Length of a run.
+    run: usize,
+}
+
+impl Inner {
+    /// Copies `count` windows, to element `element` on, `row_elements` from one to the next.
+    fn copy<K: Kernel>(&self, x: &[u8], count: usize, mask: u8, to: &mut [u8], element: usize, row_elements: usize) {
+        let (whole, all) = (self.run.next_multiple_of(K::CHUNK), self.lines.0 * self.runs.0);
+        let last = (self.lines.0 - 1) * self.lines.1 + (self.runs.0 - 1) * self.runs.1;
+        for i in 0..count {
+            let (at, mut next) = (self.at + i * self.step, element + i * row_elements);
+            let fits = at + last + whole <= x.len() && (next + (all - 1) * self.run + whole) * K::ELEMENT <= to.len();
+            for line in 0..self.lines.0 {
+                for run in 0..self.runs.0 {
+                    let start = at + line * self.lines.1 + run * self.runs.1;
+                    if fits {
+                        // SAFETY: the last run ends within both, even rounded up, and the others before it.
+                        unsafe {
+                            K::copy(x.as_ptr().add(start), to.as_mut_ptr().add(next * K::ELEMENT), self.run, mask);
+                        }
+                    } else {
+                        copy::<K>(x, start, self.run, mask, to, next);
+                    }
+                    next += self.run;
+                }
+            }
+        }
+    }
+}
+
+/// The first tap that lies within `size`, and the one behind the last, when tap 0 lies at `start`.
+#[inline(always)]
 fn inside(start: i64, step: usize, taps: usize, size: usize) -> (usize, usize) {
-    let step = step.max(1) as i64;
-    let until = |limit: i64| ((limit - start).max(0) as u64).div_ceil(step as u64).min(taps as u64) as usize;
+    // How many taps lie before `limit`.
+    let until = |limit: i64| {
+        let distance = (limit - start).max(0) as u64;
+        let steps = if step == 1 { distance } else { distance.div_ceil(step.max(1) as u64) };
+        steps.min(taps as u64) as usize
+    };
     let first = until(0);
     (first, until(size as i64).max(first))
 }
@@ -69,59 +159,59 @@ impl Source for Windows<'_> {
     fn gather<K: Kernel>(&self, first: usize, rows: usize, group: usize, mask: u8, to: &mut [u8], row_bytes: usize) {
         let Window { input: [_, h, w, c], output: [oh, ow], kernel: [kh, kw], strides, dilations, pads } = *self.window;
         let depth = c / self.groups;
-        let outside = self.zero_point ^ mask;
-        let dense = self.dense();
-        // One run of elements for each row of the window, or for each tap.
-        let (runs, run) = if dense { (1, kw * depth) } else { (kw, depth) };
-        for row in 0..rows {
-            let position = first + row;
-            let (image, y, x) = (position / (oh * ow), position / ow % oh, position % ow);
+        let row_elements = row_bytes / K::ELEMENT;
+        if self.plain() {
+            if row_elements == c && self.groups == 1 {
+                copy::<K>(self.x, first * c, rows * c, mask, to, 0);
+            } else {
+                for row in 0..rows {
+                    copy::<K>(self.x, (first + row) * c + group * depth, depth, mask, to, row * row_elements);
+                }
+            }
+            return;
+        }
+        if kh * kw * depth == 0 {
+            return;
+        }
+        // One run of elements for each line of the window, or for each tap.
+        let (runs, run) = if self.dense() { (1, kw * depth) } else { (kw, depth) };
+        let (mut image, mut y, mut x) = (first / (oh * ow), first / ow % oh, first % ow);
+        let mut row = 0;
+        while row < rows {
             let top = y as i64 * strides[0] as i64 - pads[0] as i64;
             let left = x as i64 * strides[1] as i64 - pads[1] as i64;
             let (top_in, bottom_in) = inside(top, dilations[0], kh, h);
             let (left_in, right_in) = inside(left, dilations[1], kw, w);
-            let mut element = row * (row_bytes / K::ELEMENT);
-            for ky in 0..kh {
-                if ky < top_in || ky >= bottom_in || left_in == right_in {
-                    fill::<K>(to, element, kw * depth, outside);
-                    element += kw * depth;
-                    continue;
-                }
-                // Of the tap kx = 0, wherever it lies.
-                let line = (image * h) as i64 + top + (ky * dilations[0]) as i64;
-                let start = (line * w as i64 + left) * c as i64 + (group * depth) as i64;
-                if left_in == 0 && right_in == kw {
-                    for kx in 0..runs {
-                        let at = start as usize + kx * dilations[1] * c;
-                        copy::<K>(self.x, at, run, mask, to, element);
-                        element += run;
-                    }
-                } else if dense {
-                    let (before, len, after) = (left_in * depth, (right_in - left_in) * depth, (kw - right_in) * depth);
-                    fill::<K>(to, element, before, outside);
-                    copy::<K>(self.x, (start + before as i64) as usize, len, mask, to, element + before);
-                    fill::<K>(to, element + before + len, after, outside);
-                    element += kw * depth;
-                } else {
-                    for kx in 0..kw {
-                        if (left_in..right_in).contains(&kx) {
-                            let at = (start + kx as i64 * dilations[1] as i64 * c as i64) as usize;
-                            copy::<K>(self.x, at, depth, mask, to, element);
-                        } else {
-                            fill::<K>(to, element, depth, outside);
-                        }
-                        element += depth;
-                    }
+            if (top_in, bottom_in, left_in, right_in) == (0, kh, 0, kw) {
+                // So are the next ones, up to the last that ends within the line.
+                let room = w - 1 - (left as usize + (kw - 1) * dilations[1]);
+                let count = (room / strides[1].max(1) + 1).min(ow - x).min(rows - row);
+                let windows = Inner {
+                    at: ((image * h + top as usize) * w + left as usize) * c + group * depth,
+                    step: strides[1].saturating_mul(c),
+                    lines: (kh, dilations[0].saturating_mul(w * c)),
+                    runs: (runs, dilations[1].saturating_mul(c)),
+                    run,
+                };
+                windows.copy::<K>(self.x, count, mask, to, row * row_elements, row_elements);
+                (row, x) = (row + count, x + count);
+            } else {
+                self.border::<K>([image, y, x], group, mask, to, row * row_elements);
+                (row, x) = (row + 1, x + 1);
+            }
+            if x == ow {
+                (x, y) = (0, y + 1);
+                if y == oh {
+                    (y, image) = (0, image + 1);
                 }
             }
         }
     }
 
     fn direct(&self, group: usize) -> Option<(&[u8], usize)> {
-        let Window { input: [_, h, w, c], output, kernel, strides, pads, .. } = *self.window;
+        let c = self.window.input[3];
         let depth = c / self.groups;
-        let plain = kernel == [1, 1] && strides == [1, 1] && pads == [0, 0] && output == [h, w];
-        (plain && depth.is_multiple_of(4)).then(|| (&self.x[(group * depth).min(self.x.len())..], c))
+        (self.plain() && depth.is_multiple_of(4)).then(|| (&self.x[(group * depth).min(self.x.len())..], c))
     }
 }
 

@@ -5,7 +5,7 @@ use super::scalar as arch;
 #[cfg(target_arch = "wasm32")]
 use super::simd as arch;
 
-pub(super) use arch::{Sums, finish, widen_panel};
+pub(super) use arch::{Sums, finish, initial, interleave, sum_columns, widen_panel};
 
 /// How rows of the left operand are held and multiplied.
 ///
@@ -33,19 +33,19 @@ pub(super) trait Kernel {
     /// Sum of the elements of a row; bytes are read as signed where there is a `mask`.
     fn sum(row: &[u8], mask: u8) -> i32;
 
-    /// Products of `M` rows with a panel, widened if so said.
+    /// Products of `M` rows with a panel, widened if so said, added to `first`.
     ///
     /// # Safety
     ///
     /// See above; `32 * steps` bytes can be read at `b`, or `64 * steps` of a widened panel.
-    unsafe fn tile<const M: usize>(a: *const u8, stride: usize, b: *const u8, steps: usize) -> [Sums; M];
+    unsafe fn tile<const M: usize>(a: *const u8, stride: usize, b: *const u8, steps: usize, first: Sums) -> [Sums; M];
 
-    /// Products of one or two rows with a packed panel.
+    /// Products of one or two rows with a packed panel, added to `first`.
     ///
     /// # Safety
     ///
     /// See above; `32 * steps` bytes can be read at `b`.
-    unsafe fn few<const M: usize>(a: *const u8, stride: usize, b: *const u8, steps: usize) -> [Sums; M];
+    unsafe fn few<const M: usize>(a: *const u8, stride: usize, b: *const u8, steps: usize, first: Sums) -> [Sums; M];
 }
 
 /// Rows and panels of 16-bit numbers.
@@ -55,7 +55,7 @@ impl Kernel for Pairs {
     const ELEMENT: usize = 2;
     const CHUNK: usize = arch::WIDEN_CHUNK;
     const WIDE: bool = true;
-    const FEW: usize = 10;
+    const FEW: usize = 15;
 
     #[inline(always)]
     unsafe fn copy(from: *const u8, to: *mut u8, len: usize, _mask: u8) {
@@ -72,14 +72,14 @@ impl Kernel for Pairs {
     }
 
     #[inline(always)]
-    unsafe fn tile<const M: usize>(a: *const u8, stride: usize, b: *const u8, steps: usize) -> [Sums; M] {
+    unsafe fn tile<const M: usize>(a: *const u8, stride: usize, b: *const u8, steps: usize, first: Sums) -> [Sums; M] {
         // SAFETY: the same conditions.
-        unsafe { arch::tile_pairs::<M>(a, stride, b, steps) }
+        unsafe { arch::tile_pairs::<M>(a, stride, b, steps, first) }
     }
 
     #[inline(always)]
-    unsafe fn few<const M: usize>(a: *const u8, stride: usize, b: *const u8, steps: usize) -> [Sums; M] {
+    unsafe fn few<const M: usize>(a: *const u8, stride: usize, b: *const u8, steps: usize, first: Sums) -> [Sums; M] {
         // SAFETY: the same conditions.
-        unsafe { arch::few_pairs::<M>(a, stride, b, steps) }
+        unsafe { arch::few_pairs::<M>(a, stride, b, steps, first) }
     }
 }

@@ -1,11 +1,15 @@
 //! Products of two activations.
 
-use super::driver::{self, Destination, Right, SIGN, carve_numbers, multiply};
+use super::driver::{self, BLOCK, Destination, Right, SIGN, carve_numbers, multiply};
 use super::finish::Kind;
 use super::gather::Matrix;
-use super::weights::{Columns, PANEL, operand, product, within_magic};
+use super::kernel::{interleave, sum_columns};
+use super::weights::{Columns, PANEL, check_depth, operand, product, within_magic};
 use super::{Finish, Out};
 use crate::kernels::isa::Dot;
+
+/// Four of [`SIGN`].
+const SIGNS: u32 = u32::from_ne_bytes([SIGN; 4]);
 
 /// Sizes of a product `y[m][n] = sum over k of a[m][k] * b[k][n]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,8 +54,13 @@ impl MatMul {
         let n = shape.n;
         finish.check(n);
         let padded = product(&[n.div_ceil(PANEL), PANEL]);
+        // Kernels step through rows without looking.
+        check_depth(shape.k);
         product(&[padded, shape.k.next_multiple_of(4)]);
-        product(&[shape.m, shape.k]);
+        for (sizes, strides) in [([shape.m, shape.k], shape.a_strides), ([shape.k, n], shape.b_strides)] {
+            let ends = [0, 1].map(|i| product(&[sizes[i], strides[i]]));
+            assert!(ends[0].checked_add(ends[1]).is_some(), "strides overflow");
+        }
         let reach = |z: u8| z.max(255 - z) as f64;
         let largest = shape.k as f64 * reach(a_zero_point) * reach(b_zero_point);
         let bias = |i: usize| finish.bias().get(i).copied().unwrap_or(0);
@@ -119,17 +128,50 @@ impl MatMul {
         let MatMulShape { k, n, b_strides, .. } = self.shape;
         let steps = self.steps();
         let z = self.b_zero_point;
-        packed.fill(z as u8);
         let a_zero_point = operand(self.dot, self.a_zero_point);
         bias.copy_from_slice(&self.bias);
-        for column in 0..n {
-            let mut sum = 0i32;
-            for i in 0..k {
-                let w = b[i * b_strides[0] + column * b_strides[1]] ^ SIGN;
-                packed[(column / PANEL * steps + i / 4) * 4 * PANEL + column % PANEL * 4 + i % 4] = w;
-                sum = sum.wrapping_add(w as i8 as i32 - z as i32);
+        if steps == 0 {
+            return;
+        }
+        for (p, panel) in packed.chunks_exact_mut(steps * BLOCK).enumerate() {
+            let first = p * PANEL;
+            let columns = (n - first).min(PANEL);
+            if columns < PANEL || k % 4 != 0 {
+                panel.fill(z as u8);
             }
-            bias[column] = bias[column].wrapping_sub(a_zero_point.wrapping_mul(sum));
+            if b_strides[0] == 1 {
+                for column in 0..columns {
+                    let run = &b[(first + column) * b_strides[1]..][..k];
+                    for (block, values) in panel.chunks_exact_mut(BLOCK).zip(run.chunks(4)) {
+                        let to = &mut block[4 * column..][..4];
+                        match values.try_into() {
+                            Ok(four) => to.copy_from_slice(&(u32::from_ne_bytes(four) ^ SIGNS).to_ne_bytes()),
+                            Err(_) => to.iter_mut().zip(values).for_each(|(to, value)| *to = value ^ SIGN),
+                        }
+                    }
+                }
+            } else {
+                for (step, block) in panel.chunks_exact_mut(BLOCK).enumerate() {
+                    let block: &mut [u8; BLOCK] = block.try_into().expect("a block");
+                    let rows = (k - 4 * step).min(4);
+                    let start = |i: usize| (4 * step + i) * b_strides[0] + first * b_strides[1];
+                    if rows == 4 && columns == PANEL && b_strides[1] == 1 {
+                        let rows = [0, 1, 2, 3].map(|i| b[start(i)..][..PANEL].try_into().expect("eight bytes"));
+                        interleave(rows, SIGN, block);
+                    } else {
+                        for i in 0..rows {
+                            for column in 0..columns {
+                                block[4 * column + i] = b[start(i) + column * b_strides[1]] ^ SIGN;
+                            }
+                        }
+                    }
+                }
+            }
+            // What the panel is filled up with, and the zero point, are taken off together.
+            let fixed = (z as i32).wrapping_mul(4 * steps as i32);
+            for (bias, sum) in bias[first..][..PANEL].iter_mut().zip(sum_columns(panel)) {
+                *bias = bias.wrapping_sub(a_zero_point.wrapping_mul(sum.wrapping_sub(fixed)));
+            }
         }
     }
 }
@@ -188,6 +230,29 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn slices_too_short_are_refused() {
+        // A panic would abort the wasm test.
+        if cfg!(target_arch = "wasm32") {
+            return;
+        }
+        let attempt = |a: usize, b: usize, y: usize, a_strides: [usize; 2]| {
+            std::panic::catch_unwind(|| {
+                let shape = MatMulShape { m: 20, k: 8, n: 16, a_strides, b_strides: [16, 1] };
+                let product = MatMul::new(Dot::Usdot, &shape, 1, 2, &Finish::Integer { bias: &[] });
+                let mut scratch = vec![0; product.scratch_bytes()];
+                product.run(&vec![0; a], &vec![0; b], &mut Out::Int32(&mut vec![0; y]), &mut scratch);
+            })
+            .is_ok()
+        };
+        assert!(attempt(160, 128, 320, [8, 1]));
+        assert!(!attempt(159, 128, 320, [8, 1]));
+        assert!(!attempt(160, 127, 320, [8, 1]));
+        assert!(!attempt(160, 128, 319, [8, 1]));
+        assert!(!attempt(160, 128, 320, [usize::MAX / 8, 1]));
+        assert!(!attempt(160, 128, 320, [9, 1]));
     }
 
     #[test]

@@ -13,30 +13,41 @@ pub(super) trait ByteDot {
     fn read(byte: u8) -> i32;
 }
 
-/// u8 x s8.
-pub(super) struct Unsigned;
-/// s8 x s8.
-pub(super) struct Signed;
+/// Both readings, under the names that `simd_bytes` has for its models.
+pub(super) mod model {
+    use super::ByteDot;
 
-impl ByteDot for Unsigned {
-    fn read(byte: u8) -> i32 {
-        byte as i32
+    /// u8 x s8.
+    pub struct Unsigned;
+    /// s8 x s8.
+    pub struct Signed;
+
+    impl ByteDot for Unsigned {
+        fn read(byte: u8) -> i32 {
+            byte as i32
+        }
+    }
+
+    impl ByteDot for Signed {
+        fn read(byte: u8) -> i32 {
+            byte as i8 as i32
+        }
     }
 }
 
-impl ByteDot for Signed {
-    fn read(byte: u8) -> i32 {
-        byte as i8 as i32
-    }
-}
-
-/// Sums of `M` rows of 16-bit elements times a widened panel.
+/// Sums of `M` rows of 16-bit elements times a widened panel, added to `first`.
 ///
 /// # Safety
 ///
 /// Rows of `4 * steps` elements, `stride` bytes apart, can be read at `a`; `64 * steps` bytes at `b`.
-pub(super) unsafe fn tile_pairs<const M: usize>(a: *const u8, stride: usize, b: *const u8, steps: usize) -> [Sums; M] {
-    let mut sums = [[0i32; PANEL]; M];
+pub(super) unsafe fn tile_pairs<const M: usize>(
+    a: *const u8,
+    stride: usize,
+    b: *const u8,
+    steps: usize,
+    first: Sums,
+) -> [Sums; M] {
+    let mut sums = [first; M];
     for (i, row) in sums.iter_mut().enumerate() {
         for pair in 0..2 * steps {
             for (n, sum) in row.iter_mut().enumerate() {
@@ -56,13 +67,19 @@ pub(super) unsafe fn tile_pairs<const M: usize>(a: *const u8, stride: usize, b: 
     sums
 }
 
-/// Sums of `M` rows of 16-bit elements times a packed panel.
+/// Sums of `M` rows of 16-bit elements times a packed panel, added to `first`.
 ///
 /// # Safety
 ///
 /// Rows of `4 * steps` elements, `stride` bytes apart, can be read at `a`; `32 * steps` bytes at `b`.
-pub(super) unsafe fn few_pairs<const M: usize>(a: *const u8, stride: usize, b: *const u8, steps: usize) -> [Sums; M] {
-    let mut sums = [[0i32; PANEL]; M];
+pub(super) unsafe fn few_pairs<const M: usize>(
+    a: *const u8,
+    stride: usize,
+    b: *const u8,
+    steps: usize,
+    first: Sums,
+) -> [Sums; M] {
+    let mut sums = [first; M];
     for (i, row) in sums.iter_mut().enumerate() {
         for k in 0..4 * steps {
             for (n, sum) in row.iter_mut().enumerate() {
@@ -80,7 +97,7 @@ pub(super) unsafe fn few_pairs<const M: usize>(a: *const u8, stride: usize, b: *
     sums
 }
 
-/// Sums of `M` rows of bytes times a packed panel.
+/// Sums of `M` rows of bytes times a packed panel, added to `first`.
 ///
 /// # Safety
 ///
@@ -90,8 +107,9 @@ pub(super) unsafe fn tile_bytes<D: ByteDot, const M: usize>(
     stride: usize,
     b: *const u8,
     steps: usize,
+    first: Sums,
 ) -> [Sums; M] {
-    let mut sums = [[0i32; PANEL]; M];
+    let mut sums = [first; M];
     for (i, row) in sums.iter_mut().enumerate() {
         for k in 0..4 * steps {
             for (n, sum) in row.iter_mut().enumerate() {
@@ -115,9 +133,15 @@ pub(super) unsafe fn few_bytes<D: ByteDot, const M: usize>(
     stride: usize,
     b: *const u8,
     steps: usize,
+    first: Sums,
 ) -> [Sums; M] {
     // SAFETY: the same conditions.
-    unsafe { tile_bytes::<D, M>(a, stride, b, steps) }
+    unsafe { tile_bytes::<D, M>(a, stride, b, steps, first) }
+}
+
+/// Eight sums to start from.
+pub(super) fn initial(bias: &[i32; PANEL]) -> Sums {
+    *bias
 }
 
 /// Widens a packed panel, less its zero points, to pairs: for each two steps of k `[8][2]` 16-bit numbers.
@@ -135,6 +159,26 @@ pub(super) unsafe fn widen_panel(b: *const u8, steps: usize, zero_points: &[i8; 
             }
         }
     }
+}
+
+/// Four rows of a matrix as a packed block, each byte xor `mask`.
+pub(super) fn interleave(rows: [&[u8; PANEL]; 4], mask: u8, block: &mut [u8; 4 * PANEL]) {
+    for (i, row) in rows.into_iter().enumerate() {
+        for (n, value) in row.iter().enumerate() {
+            block[4 * n + i] = value ^ mask;
+        }
+    }
+}
+
+/// Sum of each column of a packed panel.
+pub(super) fn sum_columns(panel: &[u8]) -> [i32; PANEL] {
+    let mut sums = [0i32; PANEL];
+    for block in panel.chunks_exact(4 * PANEL) {
+        for (sum, four) in sums.iter_mut().zip(block.chunks_exact(4)) {
+            *sum = four.iter().fold(*sum, |sum, &w| sum.wrapping_add(w as i8 as i32));
+        }
+    }
+    sums
 }
 
 /// Elements that [`widen_run`] works on at a time.
@@ -180,7 +224,7 @@ pub(super) unsafe fn finish<const M: usize>(
 ) {
     for (i, row) in sums.iter().enumerate() {
         for (n, &sum) in row[..panel.valid].iter().enumerate() {
-            let mut sum = sum.wrapping_add(panel.bias[n]);
+            let mut sum = sum;
             if let Some(row_sums) = row_sums {
                 sum = sum.wrapping_sub(row_sums[i].wrapping_mul(panel.zero_points[n] as i32));
             }

@@ -1,8 +1,12 @@
 //! Kernels for WebAssembly SIMD.
 //!
 //! V8 has 15 vector registers on x86-64. A tile of 5 x 8 with a multiplication and an addition needs 10 sums, 2 vectors
-//! of weights, 1 of activations and 1 product; with the fused relaxed instruction 6 x 8 fits. Steps are written in the
-//! order in which they should run; builds tell LLVM to keep it.
+//! of weights, 1 of activations and 1 product; with the fused relaxed instruction 6 x 8 fits.
+//!
+//! Steps are written in the order in which they should run, and builds tell LLVM's scheduler to keep it. But LLVM also
+//! nests expressions, within a basic block: of several steps in a row it would load all operands first, and they do not
+//! fit. So each step of an unrolled loop ends with a branch out of it, which may or may not be taken ever: one cheap
+//! instruction.
 
 use core::arch::wasm32::*;
 
@@ -13,7 +17,7 @@ use super::weights::PANEL;
 /// Sums of one row and eight columns.
 pub(super) type Sums = [v128; 2];
 
-/// Sums of `M` rows of 16-bit elements times a widened panel.
+/// Sums of `M` rows of 16-bit elements times a widened panel, added to `first`.
 ///
 /// # Safety
 ///
@@ -24,12 +28,19 @@ pub(super) unsafe fn tile_pairs<const M: usize>(
     stride: usize,
     mut b: *const u8,
     steps: usize,
+    first: Sums,
 ) -> [Sums; M] {
-    let mut sums = [[i32x4_splat(0); 2]; M];
-    let mut rows: [*const u8; M] = std::array::from_fn(|i| a.wrapping_add(i * stride));
+    let mut sums = [first; M];
+    // SAFETY: these are the rows.
+    let mut rows: [*const u8; M] = std::array::from_fn(|i| unsafe { a.add(i * stride) });
+    // Pairs of elements; even, but LLVM must not know, see above.
+    let mut left = std::hint::black_box(2 * steps);
+    if left == 0 {
+        return sums;
+    }
     macro_rules! pair {
         ($i:expr) => {
-            // SAFETY: within the rows and the panel, as the caller promises.
+            // SAFETY: as long as something is left, the rows and the panel go on.
             unsafe {
                 let b0 = v128_load(b.add($i * 32).cast());
                 let b1 = v128_load(b.add($i * 32 + 16).cast());
@@ -39,52 +50,81 @@ pub(super) unsafe fn tile_pairs<const M: usize>(
                     sums[i][1] = i32x4_add(sums[i][1], i32x4_dot_i16x8(b1, x));
                 }
             }
+            if left == $i + 1 {
+                break;
+            }
         };
     }
-    for _ in 0..steps / 2 {
+    loop {
         pair!(0);
         pair!(1);
         pair!(2);
         pair!(3);
-        b = b.wrapping_add(128);
-        for row in &mut rows {
-            *row = row.wrapping_add(16);
+        left -= 4;
+        // SAFETY: something is left, so they go on. (Not `wrapping_add`: offsets would not be folded into the loads.)
+        unsafe {
+            b = b.add(128);
+            rows = rows.map(|row| row.add(16));
         }
-    }
-    if steps % 2 == 1 {
-        pair!(0);
-        pair!(1);
     }
     sums
 }
 
-/// Sums of `M` rows of 16-bit elements times a packed panel: for few rows, where widening it first does not pay.
+/// Sums of `M` rows of 16-bit elements times a packed panel, added to `first`: for few rows, where widening it first does not pay.
 ///
 /// # Safety
 ///
 /// Rows of `4 * steps` elements, `stride` bytes apart, can be read at `a`; `32 * steps` bytes at `b`.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)]
-pub(super) unsafe fn few_pairs<const M: usize>(a: *const u8, stride: usize, b: *const u8, steps: usize) -> [Sums; M] {
+pub(super) unsafe fn few_pairs<const M: usize>(
+    a: *const u8,
+    stride: usize,
+    mut b: *const u8,
+    steps: usize,
+    first: Sums,
+) -> [Sums; M] {
     // Each vector has two columns, the sums of even and of odd pairs of each.
     let mut sums = [[i32x4_splat(0); 4]; M];
-    for step in 0..steps {
-        let x: [v128; M] = std::array::from_fn(|i| {
-            // SAFETY: within the row, as the caller promises.
-            unsafe { v128_load64_splat(a.add(i * stride + step * 8).cast()) }
-        });
-        for j in 0..4 {
-            // SAFETY: within the panel, as the caller promises.
-            let w = unsafe { i16x8_load_extend_i8x8(b.add(step * 32 + j * 8).cast()) };
-            for i in 0..M {
-                sums[i][j] = i32x4_add(sums[i][j], i32x4_dot_i16x8(w, x[i]));
+    // SAFETY: these are the rows.
+    let mut rows: [*const u8; M] = std::array::from_fn(|i| unsafe { a.add(i * stride) });
+    let mut left = steps;
+    macro_rules! four {
+        ($i:expr) => {
+            // SAFETY: as long as something is left, the rows and the panel go on.
+            unsafe {
+                let x = rows.map(|row| v128_load64_splat(row.add($i * 8).cast()));
+                for j in 0..4 {
+                    let w = i16x8_load_extend_i8x8(b.add($i * 32 + j * 8).cast());
+                    for i in 0..M {
+                        sums[i][j] = i32x4_add(sums[i][j], i32x4_dot_i16x8(w, x[i]));
+                    }
+                }
+            }
+            if left == $i + 1 {
+                break;
+            }
+        };
+    }
+    if left > 0 {
+        loop {
+            four!(0);
+            four!(1);
+            four!(2);
+            four!(3);
+            left -= 4;
+            // SAFETY: something is left, so they go on.
+            unsafe {
+                b = b.add(128);
+                rows = rows.map(|row| row.add(32));
             }
         }
     }
     sums.map(|s| {
         [0, 2].map(|j| {
             let even = i32x4_shuffle::<0, 2, 4, 6>(s[j], s[j + 1]);
-            i32x4_add(even, i32x4_shuffle::<1, 3, 5, 7>(s[j], s[j + 1]))
+            let odd = i32x4_shuffle::<1, 3, 5, 7>(s[j], s[j + 1]);
+            i32x4_add(first[j / 2], i32x4_add(even, odd))
         })
     })
 }
@@ -120,6 +160,38 @@ fn split_pairs(v: v128) -> v128 {
     i8x16_shuffle::<0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15>(v, v)
 }
 
+/// Four rows of a matrix as a packed block, each byte xor `mask`.
+#[inline(always)]
+pub(super) fn interleave(rows: [&[u8; PANEL]; 4], mask: u8, block: &mut [u8; 4 * PANEL]) {
+    // SAFETY: eight bytes each, and 32 of the block.
+    unsafe {
+        let rows = rows.map(|row| v128_load64_zero(row.as_ptr().cast()));
+        let mask = u8x16_splat(mask);
+        let upper = u8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(rows[0], rows[1]);
+        let lower = u8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(rows[2], rows[3]);
+        let first = u16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(upper, lower);
+        let second = u16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(upper, lower);
+        v128_store(block.as_mut_ptr().cast(), v128_xor(first, mask));
+        v128_store(block.as_mut_ptr().add(16).cast(), v128_xor(second, mask));
+    }
+}
+
+/// Sum of each column of a packed panel.
+pub(super) fn sum_columns(panel: &[u8]) -> [i32; PANEL] {
+    let mut sums = [i32x4_splat(0); 2];
+    for block in panel.chunks_exact(4 * PANEL) {
+        for (h, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: a half of 32 bytes.
+            let w = unsafe { v128_load(block.as_ptr().add(16 * h).cast()) };
+            *sum = i32x4_add(*sum, i32x4_extadd_pairwise_i16x8(i16x8_extadd_pairwise_i8x16(w)));
+        }
+    }
+    let mut list = [0i32; PANEL];
+    // SAFETY: eight words.
+    unsafe { store_words(sums, list.as_mut_ptr().cast()) }
+    list
+}
+
 /// Elements that [`widen_run`] works on at a time.
 pub(super) const WIDEN_CHUNK: usize = 8;
 
@@ -130,10 +202,26 @@ pub(super) const WIDEN_CHUNK: usize = 8;
 /// `len`, rounded up to [`WIDEN_CHUNK`], elements can be read at `from` and written at `to`.
 #[inline(always)]
 pub(super) unsafe fn widen_run(from: *const u8, to: *mut u8, len: usize) {
-    for i in (0..len).step_by(WIDEN_CHUNK) {
+    let mut i = 0;
+    while i < len {
         // SAFETY: as the caller promises.
-        unsafe { v128_store(to.add(2 * i).cast(), u16x8_load_extend_u8x8(from.add(i))) }
+        unsafe {
+            v128_store(to.add(2 * i).cast(), u16x8_load_extend_u8x8(from.add(i)));
+            // Half the loop's cost.
+            if i + WIDEN_CHUNK < len {
+                let i = i + WIDEN_CHUNK;
+                v128_store(to.add(2 * i).cast(), u16x8_load_extend_u8x8(from.add(i)));
+            }
+        }
+        i += 2 * WIDEN_CHUNK;
     }
+}
+
+/// Eight sums to start from.
+#[inline(always)]
+pub(super) fn initial(bias: &[i32; PANEL]) -> Sums {
+    // SAFETY: eight words.
+    unsafe { load_words(bias.as_ptr().cast()) }
 }
 
 /// 1.5 * 2^23: the sum of it and a number of magnitude up to 2^22 is that number rounded to an integer, half to even, in
@@ -152,93 +240,135 @@ pub(super) unsafe fn finish<const M: usize>(
     row_sums: Option<&[i32; M]>,
     at: usize,
 ) {
-    // SAFETY: all lists have eight elements.
-    let (bias, m, addend, z) = unsafe {
-        (
-            [v128_load(panel.bias.as_ptr().cast()), v128_load(panel.bias.as_ptr().add(4).cast())],
-            [v128_load(panel.multipliers.as_ptr().cast()), v128_load(panel.multipliers.as_ptr().add(4).cast())],
-            [v128_load(panel.addend.as_ptr().cast()), v128_load(panel.addend.as_ptr().add(4).cast())],
-            i16x8_load_extend_i8x8(panel.zero_points.as_ptr()),
-        )
-    };
-    for s in &mut sums {
-        *s = [i32x4_add(s[0], bias[0]), i32x4_add(s[1], bias[1])];
-    }
     if let Some(row_sums) = row_sums {
+        // SAFETY: eight elements.
+        let z = unsafe { i16x8_load_extend_i8x8(panel.zero_points.as_ptr()) };
         let z = [i32x4_extend_low_i16x8(z), i32x4_extend_high_i16x8(z)];
         for (s, &row) in sums.iter_mut().zip(row_sums) {
             let row = i32x4_splat(row);
             *s = [0, 1].map(|h| i32x4_sub(s[h], i32x4_mul(row, z[h])));
         }
     }
-    match (panel.kind, panel.y) {
-        (Kind::Quantized { zero_point, low, high, bounded }, Pointer::Uint8(y)) => {
-            let magic = f32x4_splat(MAGIC);
-            // The bits of the sum, less this, are the rounded number plus the zero point.
-            let offset = i32x4_splat(MAGIC.to_bits() as i32 - zero_point as i32);
-            let (low, high) = (u8x16_splat(low), u8x16_splat(high));
-            for (i, s) in sums.into_iter().enumerate() {
-                let q = [0, 1].map(|h| {
-                    let mut v = f32x4_mul(f32x4_convert_i32x4(s[h]), m[h]);
-                    if !bounded {
-                        // Far beyond all quanta, near enough for the trick.
-                        v = f32x4_pmin(f32x4_splat(65536.0), f32x4_pmax(f32x4_splat(-65536.0), v));
-                    }
-                    i32x4_sub(f32x4_add(v, magic), offset)
-                });
-                let q = i16x8_narrow_i32x4(q[0], q[1]);
-                let q = u8x16_min(u8x16_max(u8x16_narrow_i16x8(q, q), low), high);
-                let at = at + i * panel.row_stride;
-                // SAFETY: inside, as the caller promises.
-                unsafe {
-                    if panel.valid == PANEL {
-                        v128_store64_lane::<0>(q, y.add(at).cast());
+    // SAFETY: inside, as the caller promises; lists have eight elements.
+    unsafe {
+        match (panel.kind, panel.y) {
+            (Kind::Quantized { zero_point, low, high, bounded }, Pointer::Uint8(y)) => {
+                let m = load_words(panel.multipliers.as_ptr().cast());
+                // The bits of a sum, less this, are the rounded number plus the zero point.
+                let offset = i32x4_splat(MAGIC.to_bits() as i32 - zero_point as i32);
+                let range = [u8x16_splat(low), u8x16_splat(high)];
+                store_rows::<u8, M>(y, at, panel, |to, stride| {
+                    if bounded {
+                        quantize::<M>(sums, m, offset, range, to, stride, |v| v);
                     } else {
-                        let mut eight = [0u8; PANEL];
-                        v128_store64_lane::<0>(q, eight.as_mut_ptr().cast());
-                        std::ptr::copy_nonoverlapping(eight.as_ptr(), y.add(at), panel.valid);
+                        // Far beyond all quanta, near enough for the trick. No NaN and no zero is compared with another,
+                        // so that relaxed ones would give the same.
+                        let (least, most) = (f32x4_splat(-65536.0), f32x4_splat(65536.0));
+                        quantize::<M>(sums, m, offset, range, to, stride, |v| f32x4_pmin(f32x4_pmax(v, least), most));
                     }
-                }
-            }
-        }
-        (Kind::Float { low, high }, Pointer::Float32(y)) => {
-            let (low, high) = (f32x4_splat(low), f32x4_splat(high));
-            for (i, s) in sums.into_iter().enumerate() {
-                let v = [0, 1].map(|h| {
-                    let v = f32x4_add(f32x4_mul(f32x4_convert_i32x4(s[h]), m[h]), addend[h]);
-                    f32x4_pmin(f32x4_pmax(v, low), high)
                 });
-                // SAFETY: inside, as the caller promises.
-                unsafe { store_words(v, y.add(at + i * panel.row_stride).cast(), panel.valid) }
             }
-        }
-        (Kind::Integer, Pointer::Int32(y)) => {
-            for (i, s) in sums.into_iter().enumerate() {
-                // SAFETY: inside, as the caller promises.
-                unsafe { store_words(s, y.add(at + i * panel.row_stride).cast(), panel.valid) }
+            (Kind::Float { low, high }, Pointer::Float32(y)) => {
+                let m = load_words(panel.multipliers.as_ptr().cast());
+                let addend = load_words(panel.addend.as_ptr().cast());
+                let (low, high) = (f32x4_splat(low), f32x4_splat(high));
+                store_rows::<f32, M>(y, at, panel, |to, stride| {
+                    for (i, s) in sums.into_iter().enumerate() {
+                        let v = [0, 1].map(|h| {
+                            let v = f32x4_add(f32x4_mul(f32x4_convert_i32x4(s[h]), m[h]), addend[h]);
+                            // In relaxed builds LLVM makes relaxed ones of f32x4_pmax and f32x4_pmin, which may treat
+                            // NaN and -0 as they like.
+                            let v = v128_bitselect(low, v, f32x4_lt(v, low));
+                            v128_bitselect(high, v, f32x4_lt(high, v))
+                        });
+                        store_words(v, to.add(i * stride).cast());
+                    }
+                });
             }
+            (Kind::Integer, Pointer::Int32(y)) => store_rows::<i32, M>(y, at, panel, |to, stride| {
+                for (i, s) in sums.into_iter().enumerate() {
+                    store_words(s, to.add(i * stride).cast());
+                }
+            }),
+            _ => unreachable!("the driver checks the type"),
         }
-        _ => unreachable!("the driver checks the type"),
     }
 }
 
-/// Stores the first `valid` of eight words.
+/// Rows of eight quanta, `stride` bytes apart.
 ///
 /// # Safety
 ///
-/// They can be written at `y`.
+/// They can be written at `to`.
 #[inline(always)]
-unsafe fn store_words(v: [v128; 2], y: *mut u32, valid: usize) {
+unsafe fn quantize<const M: usize>(
+    sums: [Sums; M],
+    m: [v128; 2],
+    offset: v128,
+    range: [v128; 2],
+    to: *mut u8,
+    stride: usize,
+    limit: impl Fn(v128) -> v128,
+) {
+    for (i, s) in sums.into_iter().enumerate() {
+        let q = [0, 1].map(|h| {
+            let v = limit(f32x4_mul(f32x4_convert_i32x4(s[h]), m[h]));
+            i32x4_sub(f32x4_add(v, f32x4_splat(MAGIC)), offset)
+        });
+        let q = i16x8_narrow_i32x4(q[0], q[1]);
+        let q = u8x16_min(u8x16_max(u8x16_narrow_i16x8(q, q), range[0]), range[1]);
+        // SAFETY: as the caller promises.
+        unsafe { v128_store64_lane::<0>(q, to.add(i * stride).cast()) }
+    }
+}
+
+/// Has `store` write rows of eight elements to `y`, or where there are fewer columns, to a copy.
+///
+/// # Safety
+///
+/// The `valid` elements of each row from `at` on lie inside of `y`; `store` writes nothing else than rows of eight.
+#[inline(always)]
+unsafe fn store_rows<T: Copy + Default, const M: usize>(
+    y: *mut T,
+    at: usize,
+    panel: &Panel<'_>,
+    store: impl Fn(*mut T, usize),
+) {
+    let whole = panel.valid == PANEL;
+    let mut copy = [[T::default(); PANEL]; M];
+    // SAFETY: as the caller promises.
+    let y = unsafe { y.add(at) };
+    let (to, stride) = if whole { (y, panel.row_stride) } else { (copy.as_mut_ptr().cast(), PANEL) };
+    store(to, stride);
+    if !whole {
+        for (i, row) in copy.iter().enumerate() {
+            for (n, &value) in row[..panel.valid].iter().enumerate() {
+                // SAFETY: as the caller promises.
+                unsafe { y.add(i * panel.row_stride + n).write(value) }
+            }
+        }
+    }
+}
+
+/// Eight words.
+///
+/// # Safety
+///
+/// They can be read at `from`.
+#[inline(always)]
+pub(super) unsafe fn load_words(from: *const u32) -> [v128; 2] {
+    // SAFETY: as the caller promises.
+    unsafe { [v128_load(from.cast()), v128_load(from.add(4).cast())] }
+}
+
+/// # Safety
+///
+/// Eight words can be written at `to`.
+#[inline(always)]
+unsafe fn store_words(v: [v128; 2], to: *mut u32) {
     // SAFETY: as the caller promises.
     unsafe {
-        if valid == PANEL {
-            v128_store(y.cast(), v[0]);
-            v128_store(y.add(4).cast(), v[1]);
-        } else {
-            let mut eight = [0u32; PANEL];
-            v128_store(eight.as_mut_ptr().cast(), v[0]);
-            v128_store(eight.as_mut_ptr().add(4).cast(), v[1]);
-            std::ptr::copy_nonoverlapping(eight.as_ptr(), y, valid);
-        }
+        v128_store(to.cast(), v[0]);
+        v128_store(to.add(4).cast(), v[1]);
     }
 }

@@ -21,43 +21,7 @@ impl ByteDot for Relaxed {
     }
 }
 
-#[cfg(test)]
-pub(super) use model::{Signed, Unsigned};
-
-/// Models of the relaxed instruction for tests.
-#[cfg(test)]
-mod model {
-    use super::*;
-
-    /// u8 x s8.
-    pub struct Unsigned;
-    /// s8 x s8.
-    pub struct Signed;
-
-    fn add_pairs(low: v128, high: v128, sums: v128) -> v128 {
-        let even = i32x4_shuffle::<0, 2, 4, 6>(low, high);
-        let odd = i32x4_shuffle::<1, 3, 5, 7>(low, high);
-        i32x4_add(sums, i32x4_add(even, odd))
-    }
-
-    impl ByteDot for Unsigned {
-        fn dot(w: v128, a: v128, sums: v128) -> v128 {
-            let low = i32x4_dot_i16x8(i16x8_extend_low_i8x16(w), u16x8_extend_low_u8x16(a));
-            let high = i32x4_dot_i16x8(i16x8_extend_high_i8x16(w), u16x8_extend_high_u8x16(a));
-            add_pairs(low, high, sums)
-        }
-    }
-
-    impl ByteDot for Signed {
-        fn dot(w: v128, a: v128, sums: v128) -> v128 {
-            let low = i32x4_dot_i16x8(i16x8_extend_low_i8x16(w), i16x8_extend_low_i8x16(a));
-            let high = i32x4_dot_i16x8(i16x8_extend_high_i8x16(w), i16x8_extend_high_i8x16(a));
-            add_pairs(low, high, sums)
-        }
-    }
-}
-
-/// Sums of `M` rows of bytes times a packed panel.
+/// Sums of `M` rows of bytes times a packed panel, added to `first`.
 ///
 /// # Safety
 ///
@@ -68,12 +32,19 @@ pub(super) unsafe fn tile_bytes<D: ByteDot, const M: usize>(
     stride: usize,
     mut b: *const u8,
     steps: usize,
+    first: Sums,
 ) -> [Sums; M] {
-    let mut sums = [[i32x4_splat(0); 2]; M];
-    let mut rows: [*const u8; M] = std::array::from_fn(|i| a.wrapping_add(i * stride));
+    let mut sums = [first; M];
+    // SAFETY: these are the rows.
+    let mut rows: [*const u8; M] = std::array::from_fn(|i| unsafe { a.add(i * stride) });
+    let mut left = steps;
+    if left == 0 {
+        return sums;
+    }
+    // A branch after each step keeps the order, see `simd`.
     macro_rules! four {
         ($i:expr) => {
-            // SAFETY: within the rows and the panel, as the caller promises.
+            // SAFETY: as long as something is left, the rows and the panel go on.
             unsafe {
                 let b0 = v128_load(b.add($i * 32).cast());
                 let b1 = v128_load(b.add($i * 32 + 16).cast());
@@ -83,23 +54,21 @@ pub(super) unsafe fn tile_bytes<D: ByteDot, const M: usize>(
                     sums[i][1] = D::dot(b1, x, sums[i][1]);
                 }
             }
+            if left == $i + 1 {
+                break;
+            }
         };
     }
-    for _ in 0..steps / 4 {
+    loop {
         four!(0);
         four!(1);
         four!(2);
         four!(3);
-        b = b.wrapping_add(128);
-        for row in &mut rows {
-            *row = row.wrapping_add(16);
-        }
-    }
-    for _ in 0..steps % 4 {
-        four!(0);
-        b = b.wrapping_add(32);
-        for row in &mut rows {
-            *row = row.wrapping_add(4);
+        left -= 4;
+        // SAFETY: something is left, so they go on. (Not `wrapping_add`: offsets would not be folded into the loads.)
+        unsafe {
+            b = b.add(128);
+            rows = rows.map(|row| row.add(16));
         }
     }
     sums
@@ -116,8 +85,9 @@ pub(super) unsafe fn few_bytes<D: ByteDot, const M: usize>(
     stride: usize,
     b: *const u8,
     steps: usize,
+    first: Sums,
 ) -> [Sums; M] {
-    let mut sums = [[[i32x4_splat(0); 2]; M]; 2];
+    let mut sums = [[first; M], [[i32x4_splat(0); 2]; M]];
     macro_rules! four {
         ($step:expr, $chain:expr) => {
             // SAFETY: within the rows and the panel, as the caller promises.
@@ -158,5 +128,70 @@ pub(super) unsafe fn copy_run(from: *const u8, to: *mut u8, len: usize, mask: u8
     for i in (0..len).step_by(COPY_CHUNK) {
         // SAFETY: as the caller promises.
         unsafe { v128_store(to.add(i).cast(), v128_xor(v128_load(from.add(i).cast()), mask)) }
+    }
+}
+
+/// Models of the relaxed instruction for tests.
+#[cfg(test)]
+pub(super) mod model {
+    use super::*;
+
+    /// u8 x s8.
+    pub struct Unsigned;
+    /// s8 x s8.
+    pub struct Signed;
+
+    fn add_pairs(low: v128, high: v128, sums: v128) -> v128 {
+        let even = i32x4_shuffle::<0, 2, 4, 6>(low, high);
+        let odd = i32x4_shuffle::<1, 3, 5, 7>(low, high);
+        i32x4_add(sums, i32x4_add(even, odd))
+    }
+
+    impl ByteDot for Unsigned {
+        fn dot(w: v128, a: v128, sums: v128) -> v128 {
+            let low = i32x4_dot_i16x8(i16x8_extend_low_i8x16(w), u16x8_extend_low_u8x16(a));
+            let high = i32x4_dot_i16x8(i16x8_extend_high_i8x16(w), u16x8_extend_high_u8x16(a));
+            add_pairs(low, high, sums)
+        }
+    }
+
+    impl ByteDot for Signed {
+        fn dot(w: v128, a: v128, sums: v128) -> v128 {
+            let low = i32x4_dot_i16x8(i16x8_extend_low_i8x16(w), i16x8_extend_low_i8x16(a));
+            let high = i32x4_dot_i16x8(i16x8_extend_high_i8x16(w), i16x8_extend_high_i8x16(a));
+            add_pairs(low, high, sums)
+        }
+    }
+}
+
+#[cfg(all(test, target_feature = "relaxed-simd"))]
+mod tests {
+    use super::model::{Signed, Unsigned};
+    use super::*;
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    /// Below 128 all permitted results agree, unless a pair of products saturates, and none does.
+    #[test]
+    fn the_instruction_agrees_with_its_models() {
+        let a: Vec<u8> = (0..6 * 52).map(|i| (i * 37 % 128) as u8).collect();
+        let b: Vec<u8> = (0..13 * 32).map(|i| (i * 91 % 256) as u8).collect();
+        let words = |sums: [Sums; 6]| {
+            sums.as_flattened()
+                .iter()
+                .map(|&s| [0, 1].map(|h| [i64x2_extract_lane::<0>(s), i64x2_extract_lane::<1>(s)][h]))
+                .collect::<Vec<_>>()
+        };
+        let first = [i32x4_splat(5); 2];
+        for steps in 0..=13 {
+            // SAFETY: six rows of 52 bytes, 13 blocks.
+            unsafe {
+                let (a, b) = (a.as_ptr(), b.as_ptr());
+                let expected = words(tile_bytes::<Unsigned, 6>(a, 52, b, steps, first));
+                assert_eq!(words(tile_bytes::<Signed, 6>(a, 52, b, steps, first)), expected);
+                assert_eq!(words(tile_bytes::<Relaxed, 6>(a, 52, b, steps, first)), expected);
+                let two = few_bytes::<Relaxed, 2>(a, 52, b, steps, first);
+                assert_eq!(words([two[0], two[1], two[0], two[1], two[0], two[1]])[..4], expected[..4]);
+            }
+        }
     }
 }

@@ -98,6 +98,7 @@ impl ConvWeights {
             [one] => *one,
             all => all[n],
         };
+        check_depth(k);
         let (steps, panels) = (k.div_ceil(4), outputs.div_ceil(PANEL));
         let padded = product(&[groups, panels, PANEL]);
         let mut packed = Self {
@@ -236,6 +237,11 @@ pub(in crate::kernels) fn operand(dot: Dot, q: u8) -> i32 {
 /// Whether `f32(sum) * multiplier` stays within 2^22 for sums up to `largest`, with room for the two roundings.
 pub(in crate::kernels) fn within_magic(largest: f64, multiplier: f32) -> bool {
     largest * (multiplier as f64).abs() < 4_194_304.0 * 0.999
+}
+
+/// Panics when a block of rows of `k` elements, and its panel, could be larger than all memory.
+pub(super) fn check_depth(k: usize) {
+    product(&[256, k.checked_next_multiple_of(16).expect("sizes of a convolution overflow")]);
 }
 
 /// Panics rather than to overflow.

@@ -1,6 +1,6 @@
 // What the tests use in the page, as globals: they evaluate their functions here.
 import * as tractlet from '/dist/index.js';
-import { readTensor } from '/tests/js/lib/tensor-proto.mjs';
+import { hashOutputs, readTensor } from '/tests/js/lib/tensor-proto.mjs';
 
 const { InferenceError, InferenceSession, Tensor } = tractlet;
 
@@ -52,6 +52,23 @@ async function runCase({ model, external, samples }, options = {}) {
   }
 }
 
+/**
+ * Runs a model on inputs from TensorProto files.
+ *
+ * @returns { build, dot, hashes }: what it ran on, and SHA-256 of the bytes of all outputs, one hash for each input
+ */
+async function hashRuns({ model, inputs, engine }) {
+  const session = await InferenceSession.create(model, { wasm: { engine } });
+  try {
+    const hashes = [];
+    for (const input of inputs) hashes.push(await hashOutputs(await session.run(await loadFeeds([input]))));
+    const { build, dot } = session.runtime;
+    return { build, dot, hashes };
+  } finally {
+    await session.release();
+  }
+}
+
 async function loadImage(url) {
   const image = new Image();
   image.src = url;
@@ -70,4 +87,4 @@ globalThis.violations = [];
 document.addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) => {
   globalThis.violations.push(`${violatedDirective}: ${blockedURI}`);
 });
-Object.assign(globalThis, { tractlet, fetchBytes, loadFeeds, portable, attempt, runCase, loadImage, toCanvas, ready: true });
+Object.assign(globalThis, { tractlet, fetchBytes, loadFeeds, portable, attempt, runCase, hashRuns, loadImage, toCanvas, ready: true });

@@ -18,6 +18,7 @@ export async function buildPackage() {
   after(() => rm(outdir, { recursive: true, force: true }));
   await esbuild.build(esbuildOptions(esbuild, { outdir, glue: { engine: resolve(fakes, 'engine.js'), compiler: resolve(fakes, 'compiler.js') } }));
   await writeFile(resolve(outdir, 'engine.wasm'), wasmModule(1));
+  await writeFile(resolve(outdir, 'engine-relaxed.wasm'), wasmModule(3));
   await writeFile(resolve(outdir, 'compiler.wasm'), wasmModule(2));
   return new URL(`${pathToFileURL(outdir).href}/`);
 }
@@ -26,7 +27,7 @@ export async function buildPackage() {
 export async function copyPackage(from, name) {
   const to = new URL(`${name}/`, from);
   await mkdir(to);
-  for (const file of ['index.js', 'runtime.js', 'worker.js', 'engine.wasm', 'compiler.wasm']) await cp(new URL(file, from), new URL(file, to));
+  for (const file of ['index.js', 'runtime.js', 'worker.js', 'engine.wasm', 'engine-relaxed.wasm', 'compiler.wasm']) await cp(new URL(file, from), new URL(file, to));
   return to;
 }
 

@@ -62,7 +62,13 @@ export function readTensor(bytes) {
   return { name, type, dims, data: Elements ? new Elements(raw.buffer) : strings };
 }
 
-
+/** SHA-256, as hexadecimal digits, of the bytes of a run's results, one after the other in the order of their names. */
+export async function hashOutputs(results) {
+  const outputs = Object.entries(results).sort(([a], [b]) => (a < b ? -1 : 1));
+  const bytes = await new Blob(outputs.map(([, { data }]) => data)).arrayBuffer();
+  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+  return Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
 
 /** A float16's value. */
 function fromHalf(bits) {

@@ -1,4 +1,5 @@
-// A wasm module small enough to write by hand:
+// A wasm module small enough to write by hand; `kind` is 1 for the engine, 2 for the compiler, 3 for the engine's relaxed
+// build:
 //
 // (module
 //   (memory (export "memory") 1)

@@ -1,4 +1,4 @@
-//! Quantized addition and multiplication with NumPy broadcasting, and table look-ups.
+//! Quantized addition, subtraction and multiplication with NumPy broadcasting, and table look-ups.
 
 use crate::kernels::quantize::{Params, Quantum, round_to_i32};
 
@@ -98,6 +98,14 @@ pub fn add<Q: Quantum>(a: Operand<Q>, b: Operand<Q>, y: Params, shape: &[usize],
     let (ra, rb) = (a.params.scale / y.scale, b.params.scale / y.scale);
     let fixed = y.zero_point as f32 - (ra * a.params.zero_point as f32 + rb * b.params.zero_point as f32);
     zip(a, b, shape, out, |p, q| Q::saturate(round_to_i32((fixed + p as f32 * ra) + q as f32 * rb)));
+}
+
+/// `QLinearSub`: with `ra = sa / sy`, `rb = sb / sy` and `fixed = zy - (ra * za - rb * zb)`, all in f32,
+/// `saturate(round_half_even((fixed + a * ra) - b * rb))`: the addition with `-rb`.
+pub fn sub<Q: Quantum>(a: Operand<Q>, b: Operand<Q>, y: Params, shape: &[usize], out: &mut [Q]) {
+    let (ra, rb) = (a.params.scale / y.scale, b.params.scale / y.scale);
+    let fixed = y.zero_point as f32 - (ra * a.params.zero_point as f32 - rb * b.params.zero_point as f32);
+    zip(a, b, shape, out, |p, q| Q::saturate(round_to_i32((fixed + p as f32 * ra) - q as f32 * rb)));
 }
 
 /// `QLinearMul`: with `r = sa * sb / sy` in f32, `saturate(round_half_even((a - za) * (b - zb) * r + zy))`; the product
