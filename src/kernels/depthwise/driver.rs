@@ -172,7 +172,7 @@ pub(super) fn run<K: Kernel>(
     if rows.is_empty() || ow == 0 || channels == 0 {
         return;
     }
-    let end = (rows.end * ow - 1)
+    let end = (product(&[rows.end, ow]) - 1)
         .checked_mul(to.row_stride)
         .and_then(|at| at.checked_add(to.column)?.checked_add(channels))
         .expect("sizes overflow");

@@ -8,6 +8,9 @@ use super::kernel::{MOST_ROWS, Multiply};
 use super::weights::BLOCK;
 use crate::kernels::conv::Kind;
 
+#[cfg(test)]
+pub(super) use model::{Signed, Unsigned};
+
 /// A vector of 16 bytes.
 pub(super) type V = v128;
 
@@ -46,9 +49,6 @@ impl Multiply for Relaxed {
         i32x4_relaxed_dot_i8x16_i7x16_add(weights, rows, sums)
     }
 }
-
-#[cfg(test)]
-pub(super) use model::{Signed, Unsigned};
 
 #[inline(always)]
 fn zip(a: V, b: V) -> [V; 2] {
@@ -137,7 +137,10 @@ pub(super) unsafe fn finish(
                 let (low, high) = (f32x4_splat(low), f32x4_splat(high));
                 words(sums, count, lists, y.add(at).cast(), stride, valid, |sum, m, addend| {
                     let v = f32x4_add(f32x4_mul(f32x4_convert_i32x4(sum), m), addend);
-                    f32x4_pmin(f32x4_pmax(v, low), high)
+                    // In relaxed builds LLVM makes relaxed ones of f32x4_pmax and f32x4_pmin, which may treat NaN and -0
+                    // as they like.
+                    let v = v128_bitselect(low, v, f32x4_lt(v, low));
+                    v128_bitselect(high, v, f32x4_lt(high, v))
                 });
             }
             (Kind::Integer, Pointer::Int32(y)) => {
@@ -182,7 +185,8 @@ unsafe fn quantized<const BOUNDED: bool, const WHOLE: bool>(
                 let sum = unsafe { load(sums.add(p * SUMS + i * 16)) };
                 let mut v = f32x4_mul(f32x4_convert_i32x4(sum), m[i]);
                 if !BOUNDED {
-                    // Far beyond all quanta, near enough for the trick.
+                    // Far beyond all quanta, near enough for the trick. No NaN and no zeros are compared, so that
+                    // relaxed ones would give the same.
                     v = f32x4_pmin(f32x4_splat(65536.0), f32x4_pmax(f32x4_splat(-65536.0), v));
                 }
                 i32x4_sub(f32x4_add(v, magic), offset)

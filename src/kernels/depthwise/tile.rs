@@ -1,36 +1,32 @@
-//! Sums of a row of output positions.
+//! Sums of a row of output positions, four channels at a time.
 //!
-//! A tile is a few neighbouring positions of four channels, whose sums stay in registers. V8 has 15 vector registers on
-//! x86-64. LLVM computes one sum after the other, so a kernel of `k` columns takes `k` weights, `k` vectors of the input,
-//! the sums and a product: 7 sums fit with 3 columns, 4 or 5 with 5. Each vector of the input is loaded once for all the
-//! taps that it meets.
+//! V8 has 15 vector registers on x86-64. Kernels with 3 or 5 columns go from position to position with their weights and
+//! the window in registers, so that each vector of the input is loaded once: two groups of rows of 3 columns take 6
+//! weights, 6 vectors of the window, a sum and a product. For 5 columns that is one group, and the sums of the groups are
+//! added up in memory. Tiles of several positions, of which the sums stay in registers, were slower: LLVM computes
+//! one sum after the other all the same, and then all sums, weights and vectors are alive at once.
 
 use super::driver::{SUMS, VECTOR};
 use super::kernel::{Kernel, Multiply, arch};
 use super::weights::{BLOCK, QUARTERS, Vector};
 use crate::kernels::Window;
 
-/// Positions of a wide tile, unless the kernel has 5 columns,
+/// Positions of a wide tile of kernels of other sizes,
 const WIDE: usize = 7;
-/// of a wide tile if it has,
-const WIDE_5: usize = 5;
 /// and of a narrow one.
 const NARROW: usize = 4;
 
 /// How many wide and narrow tiles make up a row: as few as possible, then as narrow as possible.
-fn split(columns: usize, wide: usize) -> (usize, usize) {
-    let tiles = columns.div_ceil(wide);
-    let wides = columns.saturating_sub(tiles * NARROW).div_ceil(wide - NARROW);
+fn split(columns: usize) -> (usize, usize) {
+    let tiles = columns.div_ceil(WIDE);
+    let wides = columns.saturating_sub(tiles * NARROW).div_ceil(WIDE - NARROW);
     (wides, tiles - wides)
 }
 
-/// Columns that the tiles of a row compute at most.
+/// Columns that the tiles of a row compute.
 pub(super) fn padded_columns(columns: usize) -> usize {
-    let padded = |wide| {
-        let (wides, narrows) = split(columns, wide);
-        wides * wide + narrows * NARROW
-    };
-    padded(WIDE).max(padded(WIDE_5))
+    let (wides, narrows) = split(columns);
+    wides * WIDE + narrows * NARROW
 }
 
 /// Interleaved groups of rows.
@@ -80,7 +76,7 @@ pub(super) fn row<K: Kernel>(
                 (3, 2, 1) => passes::<K, 3, 2>(&job, columns),
                 (5, 1, 1) => passes::<K, 5, 1>(&job, columns),
                 (5, 2, 1) => passes::<K, 5, 2>(&job, columns),
-                _ => tiles::<K, Any, WIDE>(&job, columns, &Any { kw, step, dilation }),
+                _ => tiles::<K>(&job, columns, &Taps { kw, step, dilation }),
             }
         }
     }
@@ -102,53 +98,16 @@ struct Job {
     sums: *mut u8,
 }
 
-/// A row of the kernel.
-trait Taps {
-    fn step(&self) -> usize;
-
-    /// Sums of `C` positions, the first of which reads from byte `at` of a plane on.
-    ///
-    /// # Safety
-    ///
-    /// All that the windows touch lies in the slots.
-    unsafe fn tile<K: Kernel, const C: usize>(&self, job: &Job, at: usize) -> [arch::V; C];
-}
-
-/// Sums of a row.
-///
-/// # Safety
-///
-/// All that the windows of [`padded_columns`] touch lies in the slots, and their sums can be written.
-#[inline(never)]
-unsafe fn tiles<K: Kernel, T: Taps, const W: usize>(job: &Job, columns: usize, taps: &T) {
-    let (wides, narrows) = split(columns, W);
-    let step = taps.step() * VECTOR;
-    // SAFETY: as the caller promises.
-    unsafe {
-        for tile in 0..wides {
-            put(taps.tile::<K, W>(job, tile * W * step), job.sums.add(tile * W * SUMS));
-        }
-        for tile in 0..narrows {
-            let column = wides * W + tile * NARROW;
-            put(taps.tile::<K, NARROW>(job, column * step), job.sums.add(column * SUMS));
-        }
+impl Job {
+    /// The plane of a group.
+    fn plane(&self, group: usize) -> *const u8 {
+        let slot = self.first + group;
+        let slot = if slot < self.slots { slot } else { slot - self.slots };
+        self.ring.wrapping_add(slot * self.slot_bytes)
     }
 }
 
-/// Stores the sums of four channels of neighbouring positions.
-///
-/// # Safety
-///
-/// They can be written.
-#[inline(always)]
-unsafe fn put<const C: usize>(sums: [arch::V; C], to: *mut u8) {
-    for (i, &s) in sums.iter().enumerate() {
-        // SAFETY: as the caller promises.
-        unsafe { arch::store(s, to.add(i * SUMS)) }
-    }
-}
-
-/// Sums of a row, for a kernel with `KW` columns that moves by `S`: two groups of rows at a time, or as many as there are
+/// Sums of a row, for a kernel with `KW` columns that moves by `S`: as many groups of rows at a time as there are
 /// registers for.
 ///
 /// # Safety
@@ -192,10 +151,7 @@ unsafe fn pass<K: Kernel, const KW: usize, const S: usize, const G: usize>(
 ) {
     // SAFETY: as the caller promises.
     unsafe {
-        let mut rows: [*const u8; G] = std::array::from_fn(|g| {
-            let slot = job.first + group + g;
-            job.ring.add(if slot < job.slots { slot } else { slot - job.slots } * job.slot_bytes)
-        });
+        let mut rows: [*const u8; G] = std::array::from_fn(|g| job.plane(group + g));
         let w: [[arch::V; KW]; G] = std::array::from_fn(|g| {
             std::array::from_fn(|kx| arch::load(job.weights.add(((group + g) * KW + kx) * VECTOR)))
         });
@@ -253,42 +209,52 @@ unsafe fn pass<K: Kernel, const KW: usize, const S: usize, const G: usize>(
     }
 }
 
-/// Any other kernel.
-struct Any {
+/// A row of any kernel.
+struct Taps {
     kw: usize,
     step: usize,
     dilation: usize,
 }
 
-impl Taps for Any {
-    fn step(&self) -> usize {
-        self.step
+/// Sums of a row, for any kernel.
+///
+/// # Safety
+///
+/// All that the windows of [`padded_columns`] touch lies in the slots, and their sums can be written.
+#[inline(never)]
+unsafe fn tiles<K: Kernel>(job: &Job, columns: usize, taps: &Taps) {
+    let (wides, narrows) = split(columns);
+    // SAFETY: as the caller promises.
+    unsafe {
+        (0..wides).for_each(|i| tile::<K, WIDE>(job, taps, i * WIDE));
+        (0..narrows).for_each(|i| tile::<K, NARROW>(job, taps, wides * WIDE + i * NARROW));
     }
+}
 
-    #[inline(always)]
-    unsafe fn tile<K: Kernel, const C: usize>(&self, job: &Job, at: usize) -> [arch::V; C] {
-        // SAFETY: a vector.
-        let mut sums = [unsafe { arch::load(job.bias) }; C];
-        let mut slot = job.first;
+/// Sums of `C` positions from `column` on.
+///
+/// # Safety
+///
+/// As [`tiles`].
+#[inline(always)]
+unsafe fn tile<K: Kernel, const C: usize>(job: &Job, taps: &Taps, column: usize) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let mut sums = [arch::load(job.bias); C];
         let mut weights = job.weights;
-        for _ in 0..job.groups {
-            // SAFETY: as the caller promises.
-            unsafe {
-                let mut rows = job.ring.add(slot * job.slot_bytes + at);
-                for _ in 0..self.kw {
-                    let w = arch::load(weights);
-                    for (i, sum) in sums.iter_mut().enumerate() {
-                        *sum = K::Dot::dot(*sum, arch::load(rows.add(i * self.step * VECTOR)), w);
-                    }
-                    rows = rows.wrapping_add(self.dilation * VECTOR);
-                    weights = weights.add(VECTOR);
+        for group in 0..job.groups {
+            let mut rows = job.plane(group).add(column * taps.step * VECTOR);
+            for _ in 0..taps.kw {
+                let w = arch::load(weights);
+                for (i, sum) in sums.iter_mut().enumerate() {
+                    *sum = K::Dot::dot(*sum, arch::load(rows.add(i * taps.step * VECTOR)), w);
                 }
-            }
-            slot += 1;
-            if slot == job.slots {
-                slot = 0;
+                rows = rows.wrapping_add(taps.dilation * VECTOR);
+                weights = weights.add(VECTOR);
             }
         }
-        sums
+        for (i, &sum) in sums.iter().enumerate() {
+            arch::store(sum, job.sums.add((column + i) * SUMS));
+        }
     }
 }

@@ -71,6 +71,7 @@ impl DepthwiseWeights {
         assert!(sizes.iter().all(|&size| size <= 1 << 30), "a size beyond all memory");
         let channels = input[3];
         let [kh, kw] = kernel;
+        assert!(kh > 0 && kw > 0, "an empty kernel");
         let taps = product(&kernel);
         assert_eq!(weights.len(), product(&[channels, taps]), "one weight for each channel and tap");
         assert!(
