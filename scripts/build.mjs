@@ -52,7 +52,8 @@ const FAST = { CARGO_PROFILE_RELEASE_LTO: 'off', CARGO_PROFILE_RELEASE_CODEGEN_U
 const KERNELS = ['-C', 'llvm-args=-pre-RA-sched=source', '-C', 'llvm-args=-enable-misched=false', '-C', 'llvm-args=-disable-lsr'];
 
 // Protobuf messages nest, and so do the functions that read them: deep enough for every model that is not refused.
-const STACK = ['-C', 'link-arg=-zstack-size=4194304'];
+// The engine reads none, and every session has its own stack.
+const stack = (feature) => ['-C', `link-arg=-zstack-size=${feature === 'compiler' ? 4194304 : 1048576}`];
 
 /** Panic messages name source files: without the folders of this machine. */
 function withoutPaths() {
@@ -69,7 +70,7 @@ const SELF = fileURLToPath(import.meta.url);
 
 async function compile(name, fast) {
   const { feature, rustflags: own = [], environment = {}, fast: fastEnvironment } = MODULES[name];
-  const rustflags = [...own, ...KERNELS, ...STACK, ...withoutPaths()];
+  const rustflags = [...own, ...KERNELS, ...stack(feature), ...withoutPaths()];
   const targetDir = join(ROOT, 'target', name);
   const args = [
     'rustc', '--locked', '--release', '--target', WASM_TARGET, '--lib', '--crate-type', 'cdylib',

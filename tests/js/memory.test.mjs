@@ -93,8 +93,7 @@ test(`${SESSIONS} sessions, one after the other, leave nothing behind`, async (t
   assert.ok(resident < 32, `${resident} MB more are resident`);
 });
 
-// The engine is linked with the 4 MiB of stack that the compiler needs.
-test('a classifier takes at most 2.5 times its file', { todo: 'it is 2.73 times' }, async (t) => {
+test('a classifier takes at most 2.5 times its file', async (t) => {
   const file = await readFile(new URL('models/efficientnet-lite0-int8.onnx', root));
   const session = await InferenceSession.create(file, { wasm: { engine } });
   const [input] = session.inputMetadata;
