@@ -55,6 +55,20 @@ impl Lowering<'_> {
         Some(ZeroPoint::Dynamic(self.parameters.get(name).copied()?))
     }
 
+    /// The multipliers of a product with a float result, whose inputs 2 and 3 are the scales of x and of the weights: both,
+    /// or those of the weights where that of x is found while running.
+    pub fn real_multipliers(&self, node: &NodeProto, zero_point: ZeroPoint) -> Option<Vec<f32>> {
+        let scales = self.floats(node, 3)?;
+        match zero_point {
+            ZeroPoint::Fixed(_) => {
+                let scale = self.scale(node, 2)?;
+                Some(scales.iter().map(|w| scale * w).collect())
+            }
+            // Scale and zero point belong to one another.
+            ZeroPoint::Dynamic(id) => (self.parameters.get(node.input.get(2)?) == Some(&id)).then_some(scales),
+        }
+    }
+
     /// The finish of a quantized result: `sx * sw / sy` with scales from the node, bounds from its clamp.
     pub fn quantized_finish(
         &mut self,
@@ -270,20 +284,7 @@ pub fn conv_integer(l: &mut Lowering, node: &NodeProto) -> Option<()> {
 pub fn conv_to_float(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     let shared = shared(l, node, 0, 1, 5)?;
     let zero_point = l.zero_point(node, 4, shared.x.data_type)?;
-    let scales = l.floats(node, 3)?;
-    let multipliers: Vec<f32> = match zero_point {
-        ZeroPoint::Fixed(_) => {
-            let scale = l.scale(node, 2)?;
-            scales.iter().map(|w| scale * w).collect()
-        }
-        ZeroPoint::Dynamic(id) => {
-            // Scale and zero point belong to one another.
-            if l.parameters.get(node.input.get(2)?) != Some(&id) {
-                return None;
-            }
-            scales
-        }
-    };
+    let multipliers = l.real_multipliers(node, zero_point)?;
     let finish = l.float_finish(node, &multipliers, 6, shared.channels)?;
     emit(l, node, shared, zero_point, None, finish, DataType::Float32)
 }

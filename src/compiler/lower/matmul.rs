@@ -223,27 +223,15 @@ pub fn q_gemm(l: &mut Lowering, node: &NodeProto) -> Option<()> {
 
 /// Inputs: a, b, scale of a, scale of b, zero point of a, zero point of b, float bias.
 pub fn matmul_to_float(l: &mut Lowering, node: &NodeProto) -> Option<()> {
-    let scales = l.floats(node, 3)?;
     if is_constant_matrix(l, node, 1) {
         let product = constant(l, node, 0, 1, 5, [false; 2])?;
         let zero_point = l.zero_point(node, 4, product.a.data_type)?;
-        let multipliers: Vec<f32> = match zero_point {
-            ZeroPoint::Fixed(_) => {
-                let scale = l.scale(node, 2)?;
-                scales.iter().map(|b| scale * b).collect()
-            }
-            ZeroPoint::Dynamic(id) => {
-                if l.parameters.get(node.input.get(2)?) != Some(&id) {
-                    return None;
-                }
-                scales
-            }
-        };
+        let multipliers = l.real_multipliers(node, zero_point)?;
         let finish = l.float_finish(node, &multipliers, 6, product.n)?;
         return emit(l, node, product, zero_point, None, finish, DataType::Float32);
     }
-    let scale = l.scale(node, 2)?;
-    let multipliers: Vec<f32> = scales.iter().map(|b| scale * b).collect();
+    // `pair` takes no zero points that are found while running.
+    let multipliers = l.real_multipliers(node, ZeroPoint::Fixed(0))?;
     pair(l, node, [0, 1], [4, 5], |l, n| l.float_finish(node, &multipliers, 6, n), DataType::Float32)
 }
 
