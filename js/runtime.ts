@@ -1,7 +1,6 @@
 // The side that owns the wasm instances: one session with its engine and, where the model needs it, its compiler. The
 // same code serves a worker (worker.ts) and the page's own thread (port.ts).
 
-import createCompiler from '#compiler';
 import createEngine from '#engine';
 import { beside, integrityOf, loadCard, loadLabels } from './card.js';
 import { describe, type ErrorObject, InferenceError, toObject } from './errors.js';
@@ -177,6 +176,8 @@ export class Runtime {
     let plan = bytes;
     if (!isPlan(bytes)) {
       modules.compiler = await start('compiler');
+      // Most pages have their models compiled.
+      const { default: createCompiler } = await import('#compiler');
       const { CompiledModel }: CompilerModule = await this.#instantiate('compiler', createCompiler(), modules.compiler);
       options.signal?.throwIfAborted();
       const { freeDimensionOverrides } = request;

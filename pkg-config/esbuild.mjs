@@ -52,7 +52,7 @@ function gluePlugin(glue, esbuild) {
  * The options for `esbuild.build`.
  *
  * @param esbuild the esbuild module
- * @param options.outdir where the three files go (default dist/)
+ * @param options.outdir where the files go (default dist/)
  * @param options.glue paths of the wasm glue, for tests
  */
 export function esbuildOptions(esbuild, { outdir = resolve(root, 'dist'), glue = defaultGlue } = {}) {
@@ -67,8 +67,9 @@ export function esbuildOptions(esbuild, { outdir = resolve(root, 'dist'), glue =
     minify: true,
     charset: 'utf8',
     legalComments: 'none',
-    // Three files that find each other at run time, so that a bundler of the page sees the worker and the lazy import.
-    external: ['./runtime.js', './worker.js'],
+    // What two files share, and what is only loaded when it is needed, gets a file of its own.
+    splitting: true,
+    chunkNames: '[name]-[hash]',
     plugins: [gluePlugin(glue, esbuild)],
     logLevel: 'warning',
   };

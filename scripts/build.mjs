@@ -144,6 +144,7 @@ async function buildJavaScript() {
   mkdirSync(DIST, { recursive: true });
 
   await task('JavaScript: esbuild', async () => {
+    for (const name of readdirSync(DIST)) if (name.endsWith('.js')) rmSync(join(DIST, name));
     // Loaded here: with a fresh clone it is the set-up that installs it.
     const esbuild = await import('esbuild');
     const { esbuildOptions } = await import(pathToFileURL(join(CONFIG, 'esbuild.mjs')).href);

@@ -4,13 +4,30 @@ import { join } from 'node:path';
 import { brotli } from './brotli.mjs';
 import { CONFIG, DIST } from './paths.mjs';
 
-/** One result per budget: { name, bytes, limit }. A name like `*.js` stands for the sum of the files that it matches. */
+/** The files of dist/ that a page loads to start from these: themselves and what they import, and so on. */
+function closure(names) {
+  const found = new Set();
+  const add = (name) => {
+    if (found.has(name)) return;
+    found.add(name);
+    // Minified: `import{a as b}from"./c.js"`, `import"./c.js"`, `export{a}from"./c.js"`; not `import("./c.js")`.
+    for (const [, file] of readFileSync(join(DIST, name), 'utf8').matchAll(/(?:from|import)"\.\/([^"]+)"/g)) add(file);
+  };
+  for (const name of names) add(name);
+  return [...found];
+}
+
+/**
+ * One result per budget: { name, bytes, limit }. A budget is about one file, or about what the files of its list
+ * `entries` load without being asked for more.
+ */
 export async function measureBudgets() {
   const budgets = JSON.parse(readFileSync(join(CONFIG, 'budgets.json'), 'utf8'));
   const files = readdirSync(DIST);
   const results = [];
-  for (const [name, { brotliBytes: limit }] of Object.entries(budgets)) {
-    const matching = name.startsWith('*') ? files.filter((file) => file.endsWith(name.slice(1))) : files.filter((file) => file === name);
+  for (const [name, { brotliBytes: limit, entries }] of Object.entries(budgets)) {
+    const wanted = entries ?? [name];
+    const matching = wanted.every((file) => files.includes(file)) ? closure(wanted) : [];
     let bytes = 0;
     for (const file of matching) bytes += (await brotli(join(DIST, file))).length;
     results.push({ name, bytes: matching.length > 0 ? bytes : undefined, limit });

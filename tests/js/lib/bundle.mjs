@@ -1,6 +1,6 @@
 // The package as it is published, but with the fake glue: built into a folder of its own for each test file.
 
-import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { after } from 'node:test';
@@ -27,7 +27,7 @@ export async function buildPackage() {
 export async function copyPackage(from, name) {
   const to = new URL(`${name}/`, from);
   await mkdir(to);
-  for (const file of ['index.js', 'runtime.js', 'worker.js', 'engine.wasm', 'engine-relaxed.wasm', 'compiler.wasm']) await cp(new URL(file, from), new URL(file, to));
+  for (const file of await readdir(from)) if (/\.(js|wasm)$/.test(file)) await cp(new URL(file, from), new URL(file, to));
   return to;
 }
 
