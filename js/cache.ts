@@ -1,6 +1,8 @@
 // Where files are kept between visits: the browser's Cache API, or what the caller gives in its place. Nothing that goes
 // wrong here is an error of the caller's: storage may be blocked, full or absent, and everything works without it.
 
+import { tagOf } from './errors.js';
+
 /**
  * A place to keep files in. A `Cache` is one, and so is what transformers.js takes as its custom cache.
  */
@@ -29,9 +31,9 @@ export interface Store {
 export const CACHE_NAME = 'tractlet';
 
 /** The store, or undefined where there is none: the option is false, Node, pages without https, blocked storage. */
-export async function openStore(option: CacheOption): Promise<Store | undefined> {
+export async function openStore(option: CacheOption | MessagePort): Promise<Store | undefined> {
   if (option === false) return undefined;
-  if (typeof option === 'object') return storeOf(option);
+  if (typeof option === 'object') return storeOf('match' in option ? option : (await import('./cache-port.js')).cacheBehind(option));
   try {
     // Absent, or a getter that throws, where storage is not to be had.
     const cache = await (globalThis.caches as CacheStorage | undefined)?.open(CACHE_NAME);
@@ -46,7 +48,8 @@ function storeOf(cache: CacheLike, own?: Cache): Store {
   return {
     get: async (key) => {
       try {
-        return await cache.match(addressOf(key));
+        const found: unknown = await cache.match(addressOf(key));
+        return tagOf(found) === 'Response' ? (found as Response) : undefined;
       } catch {
         return undefined;
       }

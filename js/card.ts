@@ -60,7 +60,7 @@ export async function loadCard(source: Source, options: LoadOptions): Promise<Mo
   const onHead = (head: Uint8Array): void => {
     if (!/^\s*\{/.test(new TextDecoder().decode(head))) throw notCard();
   };
-  const bytes = await load(source, { ...options, onHead });
+  const bytes = await load(source, { ...options, kind: 'json', onHead });
   let card: unknown;
   try {
     card = JSON.parse(new TextDecoder().decode(bytes));
@@ -94,7 +94,7 @@ export async function loadLabels(labels: Labels | Source | undefined, options: L
       hint: 'Write a JSON array of strings, or an object from index to string.',
       cause,
     });
-  const bytes = await load(labels, options);
+  const bytes = await load(labels, { ...options, kind: 'json' });
   let names: unknown;
   try {
     names = JSON.parse(new TextDecoder().decode(bytes));

@@ -1,5 +1,6 @@
 // The package's interface. Importing it has no side effect: workers and wasm start with the first session.
 
+export type { CacheLike } from './cache.js';
 export {
   type ErrorCode,
   type ErrorDetails,

@@ -36,6 +36,10 @@ const CHECKS = {
     (value: object) => isObject(value) && Object.values(value).every((size) => Number.isSafeInteger(size) && size >= 0),
   ],
   allowNaN: ['true or false', isBoolean],
+  cache: [
+    'true, false, or a cache with match and put',
+    (value: Partial<Record<'match' | 'put', unknown>>) => isBoolean(value) || (isObject(value) && isFunction(value.match) && isFunction(value.put)),
+  ],
   integrity: ['sha256-<base64>', (value: unknown) => typeof value === 'string'],
   worker: ['true or false', isBoolean],
   transfer: ['true or false', isBoolean],

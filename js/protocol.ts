@@ -1,6 +1,7 @@
 // What is said between the page's thread and the runtime, be it in a worker or in the same thread. Types only.
 // A runtime serves one session, one call at a time: the page keeps the queue (see client.ts).
 
+import type { CacheLike } from './cache.js';
 import type { ErrorObject } from './errors.js';
 import type { ClassifierOutput, ImageInput, Labels, ModelCard, Pixels, ProgressInfo, SessionMemory, Timings } from './types.js';
 import type { MeasuredStep, ModelInfo, TensorObject } from './wasm-modules.js';
@@ -14,6 +15,8 @@ export interface Source {
   readonly body?: Uint8Array | Blob | ReadableStream<Uint8Array> | undefined;
   /** The head of the HTTP answer whose body this is. */
   readonly head?: ResponseHead | undefined;
+  /** `sha256-<base64>` that belongs to the source itself. */
+  readonly integrity?: string | undefined;
 }
 
 /** The parts of an HTTP answer's head that matter here. */
@@ -23,10 +26,22 @@ export interface ResponseHead {
   readonly type: string;
   /** Length of the body as announced; 0 when unknown. */
   readonly length: number;
+  /** A strong ETag, or the date of the last change: what tells versions apart. Empty when there is none. */
+  readonly validator: string;
 }
 
+/** Told of the steps of loading. */
+export type Emit = (event: Omit<ProgressInfo, 'name'>) => void;
+
 export type WasmName = 'engine' | 'compiler';
-export type WasmSources = Partial<Record<WasmName, Source | WebAssembly.Module | undefined>>;
+/** Where each module is from: `awaited` is one that another session compiles, and which comes by the line. */
+export type WasmSources = Partial<Record<WasmName, Source | WebAssembly.Module | 'awaited' | undefined>>;
+
+/** What is said on the line between a page and a worker that loads: a compiled module, or that there will be none. */
+export interface ModuleMessage {
+  readonly name: WasmName;
+  readonly module: WebAssembly.Module | undefined;
+}
 
 export interface ExternalSource {
   readonly path: string;
@@ -55,6 +70,12 @@ export interface OpenRequest {
   /** Absent when a card has it, or when the session is no classifier. */
   readonly classifier?: ClassifierSpec | undefined;
   readonly wasm: WasmSources;
+  /** For modules, where there is a worker, see {@link ModuleMessage}. */
+  readonly line?: MessagePort | undefined;
+  /** Where downloads are kept; a port where it is the page that has it, see cache-port.ts. */
+  readonly cache: boolean | CacheLike | MessagePort;
+  /** Whether anyone wants to know how the loading goes on. */
+  readonly progress: boolean;
   readonly externalData: readonly ExternalSource[];
   readonly freeDimensionOverrides?: Readonly<Record<string, number>> | undefined;
   readonly allowNaN: boolean;
@@ -68,8 +89,6 @@ export interface OpenResult {
   readonly subgraphs: number;
   /** Whether the compiler stays in memory. */
   readonly compiler: boolean;
-  /** The modules in use, for the next worker. */
-  readonly modules: Partial<Record<WasmName, WebAssembly.Module>>;
   readonly classifier?: ClassifierInfo | undefined;
   /** Whether pictures can be decoded there. */
   readonly canDecode: boolean;

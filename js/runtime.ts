@@ -4,7 +4,8 @@
 import createEngine from '#engine';
 import { beside, integrityOf, loadCard, loadLabels } from './card.js';
 import { describe, type ErrorObject, InferenceError, toObject } from './errors.js';
-import { canVerify, isPlan, load, type LoadOptions } from './loader.js';
+import { canVerify, isPlan, load, type LoadOptions, type Via } from './loader.js';
+import { awaitModules, post as postModule } from './modules.js';
 import { canDecode, decode } from './pixels.js';
 import type {
   Call,
@@ -12,6 +13,7 @@ import type {
   ClassifierSpec,
   ClassifyRequest,
   ClassifyResult,
+  Emit,
   Method,
   Methods,
   OpenRequest,
@@ -21,7 +23,7 @@ import type {
   RunResult,
   WasmName,
 } from './protocol.js';
-import type { ProgressInfo, SessionMemory } from './types.js';
+import type { SessionMemory } from './types.js';
 import type { CompiledModel, CompilerModule, EngineModule, EngineSession, Init, ModelInfo } from './wasm-modules.js';
 import { loadModule } from './wasm.js';
 
@@ -83,7 +85,9 @@ export class Runtime {
     switch (call.method) {
       case 'open':
         return this.#open(call.request, (event) => {
-          this.#post({ tractlet: 'progress', id: call.id, event }, []);
+          const { model, card } = call.request;
+          const name = card?.url ?? model?.url ?? card?.file ?? model?.file ?? '';
+          this.#post({ tractlet: 'progress', id: call.id, event: { ...event, name } }, []);
         });
       case 'classifier':
         return this.#classifier(call.request);
@@ -99,13 +103,7 @@ export class Runtime {
 
   #reply(id: number, result: Methods[Method][1]): void {
     const transfer = 'outputs' in result ? result.outputs.flatMap(({ data }) => ('buffer' in data ? [data.buffer as ArrayBuffer] : [])) : [];
-    try {
-      this.#post({ tractlet: 'result', id, result }, transfer);
-    } catch (error) {
-      // WebKitGTK cannot post modules; the next worker then compiles its own.
-      if (!('modules' in result)) throw error;
-      this.#post({ tractlet: 'result', id, result: { ...result, modules: {} } }, []);
-    }
+    this.#post({ tractlet: 'result', id, result }, transfer);
   }
 
   #memory(): SessionMemory {
@@ -119,10 +117,10 @@ export class Runtime {
     return this.#opened;
   }
 
-  async #open(request: OpenRequest, emit: (event: ProgressInfo) => void): Promise<OpenResult> {
+  async #open(request: OpenRequest, emit: Emit): Promise<OpenResult> {
     const { signal } = this.#abort;
     try {
-      const result = await this.#openAll(request, { signal, emit });
+      const result = await this.#openAll(request, { signal, emit: request.progress ? emit : undefined, via: viaCache(request.cache) });
       signal.throwIfAborted();
       return result;
     } catch (error) {
@@ -134,9 +132,18 @@ export class Runtime {
   }
 
   async #openAll(request: OpenRequest, options: LoadOptions): Promise<OpenResult> {
+    const { line } = request;
+    const awaited = line && awaitModules(line);
+    const acquire = async (name: WasmName): Promise<WebAssembly.Module> => {
+      const given = request.wasm[name] === 'awaited' ? await awaited?.[name] : undefined;
+      if (given) return given;
+      const module = await loadModule(name, request.wasm, options.emit);
+      if (line) postModule(line, { name, module });
+      return module;
+    };
     const loading: Partial<Record<WasmName, Promise<WebAssembly.Module>>> = {};
     const start = (name: WasmName): Promise<WebAssembly.Module> => {
-      const module = (loading[name] ??= loadModule(name, request.wasm));
+      const module = (loading[name] ??= acquire(name));
       // Awaited later; until then a failure is not unhandled.
       module.catch(() => undefined);
       return module;
@@ -164,21 +171,21 @@ export class Runtime {
         integrity: request.integrity ?? (card?.sha256 !== undefined && canVerify() ? integrityOf(card.sha256) : undefined),
         onHead: (head) => {
           if (!isPlan(head)) void start('compiler');
+          else if (line) postModule(line, { name: 'compiler', module: undefined });
         },
       }),
       loadLabels(spec?.labels, options),
-      ...request.externalData.map(async ({ path, source }) => ({ path, data: await load(source, options) })),
+      ...request.externalData.map(async ({ path, source }) => ({ path, data: await load(source, { ...options, kind: 'data' }) })),
     ]);
 
     const file = model.file;
     options.emit?.({ status: 'compile', file });
-    const modules: OpenResult['modules'] = { engine: await start('engine') };
     let plan = bytes;
     if (!isPlan(bytes)) {
-      modules.compiler = await start('compiler');
+      const module = await start('compiler');
       // Most pages have their models compiled.
       const { default: createCompiler } = await import('#compiler');
-      const { CompiledModel }: CompilerModule = await this.#instantiate('compiler', createCompiler(), modules.compiler);
+      const { CompiledModel }: CompilerModule = await this.#instantiate('compiler', createCompiler(), module);
       options.signal?.throwIfAborted();
       const { freeDimensionOverrides } = request;
       this.#compiled = new CompiledModel(bytes, externalData, { freeDimensionOverrides });
@@ -201,7 +208,6 @@ export class Runtime {
       version: engine.version(),
       subgraphs: session.subgraphs(),
       compiler: this.#compiled !== undefined,
-      modules,
       classifier,
       canDecode: canDecode(),
     };
@@ -249,6 +255,14 @@ export class Runtime {
     const lap = (i: number): number => (times[i + 1] ?? 0) - (times[i] ?? 0);
     return { best, timings: { decode: lap(0), preprocess: lap(1), inference: lap(2), postprocess: lap(3) } };
   }
+}
+
+/** The way downloads take: its code comes while the engine is fetched. */
+function viaCache(cache: OpenRequest['cache']): Via | undefined {
+  if (cache === false) return undefined;
+  const opening = import('./cached.js').then(({ openCached }) => openCached(cache));
+  opening.catch(() => undefined);
+  return async (source, options) => (await opening)(source, options);
 }
 
 /** That settings and labels fit the model: found when it is opened rather than with the first picture. */

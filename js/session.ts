@@ -1,10 +1,12 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 // Sessions: a model, ready to run.
 
+import type { CacheLike } from './cache.js';
 import { Client } from './client.js';
 import { failure, tagOf } from './errors.js';
+import { shareModules } from './modules.js';
 import { abortable, checkOptions, invalid, type OptionName } from './options.js';
-import type { ClassifierSpec, ExternalSource, OpenRequest, OpenResult, RunResult, Source, WasmName } from './protocol.js';
+import type { ClassifierSpec, ExternalSource, OpenRequest, OpenResult, RunResult, Source, WasmName, WasmSources } from './protocol.js';
 import { type FileSource, toSource, transferOf } from './source.js';
 import { fromTensorObject, Tensor, toTensorObject } from './tensor.js';
 import type { ProgressInfo, RuntimeInfo, SessionMemory } from './types.js';
@@ -16,9 +18,21 @@ export declare namespace InferenceSession {
 
   /** Where the two WebAssembly modules are. */
   interface WasmOptions {
-    readonly engine?: FileSource | WebAssembly.Module | undefined;
+    readonly engine?: WasmSource | undefined;
     /** Only loaded for raw `.onnx` files. */
-    readonly compiler?: FileSource | WebAssembly.Module | undefined;
+    readonly compiler?: WasmSource | undefined;
+  }
+
+  /** A WebAssembly module, or where it is; with an address also its hash, as `integrity` has that of the model. */
+  type WasmSource = FileSource | WebAssembly.Module | { readonly url: string | URL; readonly integrity?: string | undefined };
+
+  /** A file that a model refers to. */
+  interface ExternalData {
+    /** The path that the model uses. */
+    readonly path: string;
+    readonly data: FileSource;
+    /** `sha256-<base64>` (or sha384, sha512) of the file. */
+    readonly integrity?: string | undefined;
   }
 
   /** Options of {@link InferenceSession.create}. */
@@ -30,7 +44,12 @@ export declare namespace InferenceSession {
     /** Called as the loading goes on. */
     readonly onProgress?: ((event: ProgressInfo) => void) | undefined;
     /** Files that the model refers to, by the path that it uses. */
-    readonly externalData?: readonly { readonly path: string; readonly data: FileSource }[] | undefined;
+    readonly externalData?: readonly ExternalData[] | undefined;
+    /**
+     * Whether downloads are kept for the next visit. Default true: in the browser's Cache API, where there is one, under
+     * the name `tractlet`. Or a place of your own.
+     */
+    readonly cache?: boolean | CacheLike | undefined;
     /** Sizes for symbolic dimensions, by their names. A model with fixed sizes runs faster. */
     readonly freeDimensionOverrides?: Readonly<Record<string, number>> | undefined;
     /** Accept NaN in inputs, which quantized models turn into arbitrary numbers. Default false: `INPUT_VALUE`. */
@@ -111,12 +130,10 @@ export const SESSION_OPTIONS: readonly OptionName[] = [
   'externalData',
   'freeDimensionOverrides',
   'allowNaN',
+  'cache',
   'integrity',
   'worker',
 ];
-
-/** Compiled modules that a worker has handed back, for the next ones. */
-const modules: Partial<Record<WasmName, WebAssembly.Module>> = {};
 
 // Sessions that nobody refers to any more need not keep their worker. Made with the first session.
 let forgotten: FinalizationRegistry<Client> | undefined;
@@ -197,16 +214,18 @@ export class InferenceSession {
       starting.then((started) => { started.release(); }, () => undefined);
       throw error;
     }
+    let end: (() => void) | undefined;
     try {
-      const request = await abortable(toRequest(parts, options, client.worker), signal);
+      const rest = await abortable(toRequest(parts, options, client.worker), signal);
+      const shared = shareModules(rest.wasm, client.worker);
+      ({ end } = shared);
+      const request: OpenRequest = { ...rest, wasm: shared.wasm, line: shared.line };
       const { model, card, classifier, wasm, externalData } = request;
       const sources = [model, card, classifier?.labels, wasm.engine, wasm.compiler, ...externalData.map(({ source }) => source)];
-      const transfer = client.worker ? sources.filter(isSource).flatMap(transferOf) : [];
+      // To a worker nothing but a port is posted in place of a cache.
+      const ports = [request.line, request.cache].filter((port) => typeof port === 'object') as MessagePort[];
+      const transfer = client.worker ? [...sources.filter(isSource).flatMap(transferOf), ...ports] : [];
       const result = await client.call('open', request, { signal, onProgress, transfer });
-      for (const name of ['engine', 'compiler'] as const) {
-        const module = result.modules[name];
-        if (module && !options.wasm?.[name]) modules[name] = module;
-      }
       const session = new InferenceSession(client, result);
       forgotten ??= new FinalizationRegistry((lost) => {
         lost.releaseWhenIdle();
@@ -216,6 +235,8 @@ export class InferenceSession {
     } catch (error) {
       client.release();
       throw error;
+    } finally {
+      end?.();
     }
   }
 
@@ -330,15 +351,17 @@ async function toRequest(
 ): Promise<OpenRequest> {
   const { signal } = options;
   const source = (from: FileSource, what: string): Promise<Source> => toSource(from, what, worker, signal);
-  const wasm = (name: WasmName): Promise<Source> | WebAssembly.Module | undefined => {
-    const override = options.wasm?.[name];
-    if (override === undefined) return modules[name];
-    return override instanceof WebAssembly.Module ? override : source(override, `${name}.wasm`);
+  const wasm = async (name: WasmName): Promise<WasmSources[WasmName]> => {
+    const given = options.wasm?.[name];
+    if (given === undefined || given instanceof WebAssembly.Module) return given;
+    const { url, integrity } = (tagOf(given) === 'Object' ? given : {}) as { url?: string | URL; integrity?: string };
+    return url === undefined ? source(given as FileSource, `${name}.wasm`) : { ...(await source(url, `${name}.wasm`)), integrity };
   };
-  const external = async ({ path, data }: { path: string; data: FileSource }): Promise<ExternalSource> => ({
+  const external = async ({ path, data, integrity }: InferenceSession.ExternalData): Promise<ExternalSource> => ({
     path,
-    source: await source(data, path),
+    source: { ...(await source(data, path)), integrity },
   });
+  const { cache = true } = options;
   return {
     ...(parts.card === undefined
       ? {
@@ -347,6 +370,8 @@ async function toRequest(
         }
       : { card: await source(parts.card, 'model card') }),
     wasm: { engine: await wasm('engine'), compiler: await wasm('compiler') },
+    cache: typeof cache === 'object' && worker ? (await import('./cache-port.js')).portTo(cache) : cache,
+    progress: options.onProgress !== undefined,
     externalData: await Promise.all((options.externalData ?? []).map(external)),
     freeDimensionOverrides: options.freeDimensionOverrides,
     allowNaN: options.allowNaN ?? false,

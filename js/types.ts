@@ -3,11 +3,14 @@
 /**
  * A step of loading, in the shape that transformers.js made known.
  *
- * `initiate`, `download`, `progress` (several times), `done` for each file; then `compile` and `ready`, once.
+ * `initiate`, `download`, `progress` (several times), `done` for each file, the WebAssembly modules included; then
+ * `compile` and `ready`, once.
  */
 export interface ProgressInfo {
   readonly status: 'initiate' | 'download' | 'progress' | 'done' | 'compile' | 'ready';
-  /** File name or address. */
+  /** What is being loaded: the address of the model or of its card, or a file name where there is none. */
+  readonly name: string;
+  /** Name of the file. */
   readonly file: string;
   /** Bytes so far. */
   readonly loaded?: number;

@@ -3,7 +3,7 @@
 
 import { describe, InferenceError, toObject } from './errors.js';
 import { headOf, load } from './loader.js';
-import type { Source, WasmName, WasmSources } from './protocol.js';
+import type { Emit, Source, WasmName, WasmSources } from './protocol.js';
 
 const HINT =
   'Serve engine.wasm, engine-relaxed.wasm and compiler.wasm of the package next to its JavaScript, or say where they are: ' +
@@ -18,19 +18,19 @@ const compiled = new Map<File, Promise<WebAssembly.Module>>();
  *
  * @throws LoadError `WASM_LOAD` or `HTML_RESPONSE`; `UNSUPPORTED_ENVIRONMENT` where there is no WebAssembly SIMD
  */
-export function loadModule(name: WasmName, overrides: WasmSources): Promise<WebAssembly.Module> {
+export function loadModule(name: WasmName, overrides: WasmSources, emit?: Emit): Promise<WebAssembly.Module> {
   const override = overrides[name];
   if (override instanceof WebAssembly.Module) return Promise.resolve(override);
-  if (override) return compile(override);
-  if (name === 'compiler' || !hasRelaxedSimd()) return loadFile(name);
+  if (override && override !== 'awaited') return compile(override, emit);
+  if (name === 'compiler' || !hasRelaxedSimd()) return loadFile(name, emit);
   // Should that file be missing, or not compile after all, the other works everywhere.
-  return loadFile('engine-relaxed').catch(() => loadFile('engine'));
+  return loadFile('engine-relaxed', emit).catch(() => loadFile('engine', emit));
 }
 
-function loadFile(file: File): Promise<WebAssembly.Module> {
+function loadFile(file: File, emit?: Emit): Promise<WebAssembly.Module> {
   let module = compiled.get(file);
   if (!module) {
-    module = compile({ file: `${file}.wasm`, url: addressOf(file).href });
+    module = compile({ file: `${file}.wasm`, url: addressOf(file).href }, emit);
     compiled.set(file, module);
     // The next session tries again.
     module.catch(() => compiled.delete(file));
@@ -50,18 +50,20 @@ function addressOf(file: File): URL {
   }
 }
 
-async function compile(source: Source): Promise<WebAssembly.Module> {
+async function compile(source: Source, emit?: Emit): Promise<WebAssembly.Module> {
   try {
     let from = source;
-    if (source.url !== undefined && !source.body && !source.url.startsWith('file:')) {
+    // A hash is of the whole file: then it cannot be compiled while it comes in.
+    if (source.url !== undefined && !source.body && !source.url.startsWith('file:') && source.integrity === undefined) {
       const response = await fetch(source.url);
       // With the wrong MIME type compileStreaming refuses; with the right one it is the fastest way.
       if (response.ok && /^application\/wasm\b/.test(response.headers.get('content-type') ?? '')) {
+        if (emit) follow(response.clone(), source, emit);
         return await WebAssembly.compileStreaming(response);
       }
       from = { ...source, body: response.body ?? new Uint8Array(), head: headOf(response) };
     }
-    const bytes = await load(from);
+    const bytes = await load(from, { kind: 'wasm', emit });
     if (bytes[0] !== 0 || bytes[1] !== 0x61 || bytes[2] !== 0x73 || bytes[3] !== 0x6d) {
       throw new InferenceError('WASM_LOAD', `${source.url ?? source.file} is not a WebAssembly module`, {
         expected: '00 61 73 6d',
@@ -74,10 +76,18 @@ async function compile(source: Source): Promise<WebAssembly.Module> {
   }
 }
 
+/** Reports on a download that the browser reads by itself. */
+function follow(copy: Response, { file }: Source, emit: Emit): void {
+  // That it failed is said by the one that compiles.
+  load({ file, body: copy.body ?? new Uint8Array(), head: headOf(copy) }, { kind: 'wasm', emit }).catch(() => undefined);
+}
+
 function explain(cause: unknown, name: string): InferenceError {
   if (cause instanceof InferenceError) {
-    const code = cause.code === 'HTML_RESPONSE' ? cause.code : 'WASM_LOAD';
-    return new InferenceError(code, cause.message, { ...toObject(cause), hint: HINT, cause });
+    // What is wrong with the file itself is said there already.
+    const own = ['HTML_RESPONSE', 'INTEGRITY', 'INVALID_OPTION', 'UNSUPPORTED_ENVIRONMENT'].includes(cause.code);
+    const hint = own && cause.code !== 'HTML_RESPONSE' || cause.code === 'WASM_LOAD' && cause.hint ? cause.hint : HINT;
+    return new InferenceError(own ? cause.code : 'WASM_LOAD', cause.message, { ...toObject(cause), hint, cause });
   }
   const message = describe(cause);
   if (cause instanceof WebAssembly.CompileError && !hasSimd()) {

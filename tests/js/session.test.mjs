@@ -264,11 +264,13 @@ test('progress goes from initiate to ready', async () => {
   const events = [];
   const session = await InferenceSession.create(`${origin}/models/m.onnx`, { onProgress: (event) => events.push(event) });
   await session.release();
-  assert.ok(events.every(({ file }) => file === 'm.onnx'));
-  const order = [...new Set(events.map(({ status }) => status))];
-  assert.deepEqual(order, ['initiate', 'download', 'progress', 'done', 'compile', 'ready']);
-  const progress = events.filter(({ status }) => status === 'progress');
-  assert.deepEqual(progress.at(-1), { status: 'progress', file: 'm.onnx', loaded: bytes.length, total: bytes.length, progress: 100 });
+  const name = `${origin}/models/m.onnx`;
+  assert.ok(events.every((event) => event.name === name));
+  const of = (wanted) => events.filter(({ file }) => file === wanted);
+  const order = (wanted) => [...new Set(of(wanted).map(({ status }) => status))];
+  assert.deepEqual(order('m.onnx'), ['initiate', 'download', 'progress', 'done', 'compile', 'ready']);
+  const progress = of('m.onnx').filter(({ status }) => status === 'progress');
+  assert.deepEqual(progress.at(-1), { status: 'progress', name, file: 'm.onnx', loaded: bytes.length, total: bytes.length, progress: 100 });
   assert.ok(progress.every(({ loaded }, i) => i === 0 || loaded >= progress[i - 1].loaded));
 });
 
