@@ -164,7 +164,8 @@ describe('what a server sends in place of a file', () => {
 
   test('in place of a WebAssembly module', async () => {
     const { origin } = await serve({ ...routes, '/text': answer('function () {}, and so on', 'text/javascript') });
-    for (const [path, [code, , message]] of Object.entries({ ...cases, '/text': ['WASM_LOAD', , /is not a WebAssembly module/] })) {
+    const texts = { ...cases, '/text': ['WASM_LOAD', LoadError, /is not a WebAssembly module/] };
+    for (const [path, [code, , message]] of Object.entries(texts)) {
       await assert.rejects(InferenceSession.create(plan('double'), { wasm: { engine: origin + path } }), (error) => {
         assert.ok(error instanceof LoadError, path);
         assert.equal(error.code, code === 'HTML_RESPONSE' ? code : 'WASM_LOAD', path);
