@@ -56,7 +56,7 @@ async function throughStore(key: string, source: Addressed, options: LoadOptions
   return exclusively(key, options.signal, async () => {
     const copy = await store.get(key);
     // A copy that has come while this one waited is as good as a download.
-    const usable = copy && (hashed || Number(copy.headers.get(KEPT_AT)) >= began);
+    const usable = copy && (hashed || Number(copy.headers.get(KEPT_AT)) > began);
     const found = usable ? await readCopy(copy, key, source, options, store) : undefined;
     if (found) return [found];
 

@@ -1,6 +1,6 @@
 // Says what is wrong with the answer of a server. Loaded when something is.
 
-import { type ErrorCode, InferenceError } from './errors.js';
+import { describe, type ErrorCode, InferenceError } from './errors.js';
 import type { Kind } from './loader.js';
 import type { Source } from './protocol.js';
 
@@ -58,12 +58,30 @@ export function wrongFile(start: string, { file, url = file, head }: Source, kin
       hint: 'The address is probably wrong and the server sends its start or error page instead of the file.',
     });
   }
+  if (kind === 'card' || kind === 'labels') return notJson({ file, url }, kind);
   const found = findOut(start, type, kind);
   return found && new InferenceError(CODES[kind], `${url} is ${found.what}, not ${NAMES[kind]}`, { expected: NAMES[kind], actual: found.what, hint: found.hint });
 }
 
-const NAMES = { model: 'an ONNX model', wasm: 'a WebAssembly module', data: 'the data of a model', json: 'JSON' };
-const CODES: Record<Kind, ErrorCode> = { model: 'NOT_ONNX', wasm: 'WASM_LOAD', data: 'EXTERNAL_DATA_MISSING', json: 'INVALID_CARD' };
+/** The error of a card, or of labels, that are something else. */
+export function notJson({ file, url = file }: Source, kind: 'card' | 'labels', cause?: unknown): InferenceError {
+  const why = cause === undefined ? '' : ` (${describe(cause)})`;
+  if (kind === 'card') {
+    return new InferenceError('INVALID_CARD', `The model card ${url} is not JSON${why}`, {
+      hint: 'To use a model without a card, pass its input settings: ImageClassifier.create(model, { input, labels }).',
+      cause,
+    });
+  }
+  return new InferenceError('INVALID_CARD', `The labels ${url} are not a list of names${why}`, {
+    expected: 'a JSON array of strings, or an object from index to string',
+    hint: 'Write a JSON array of strings, or an object from index to string.',
+    cause,
+  });
+}
+
+type Binary = Exclude<Kind, 'card' | 'labels'>;
+const NAMES: Record<Binary, string> = { model: 'an ONNX model', wasm: 'a WebAssembly module', data: 'the data of a model' };
+const CODES: Record<Binary, ErrorCode> = { model: 'NOT_ONNX', wasm: 'WASM_LOAD', data: 'EXTERNAL_DATA_MISSING' };
 
 function isHtml(start: string, type: string, kind: Kind): boolean {
   const text = start.replace(/^\xef\xbb\xbf/, '');
@@ -73,7 +91,7 @@ function isHtml(start: string, type: string, kind: Kind): boolean {
   return text.trimStart().startsWith('<') || (/^text\/html/i.test(type) && /^[!-~]{2}/.test(text));
 }
 
-function findOut(start: string, type: string, kind: Kind): Finding | undefined {
+function findOut(start: string, type: string, kind: Binary): Finding | undefined {
   if (start.startsWith("version https://git-lfs")) {
     return {
       what: 'a Git LFS pointer',

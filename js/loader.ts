@@ -6,7 +6,7 @@ import type { Emit, ResponseHead, Source } from './protocol.js';
 import { asBytes } from './tensor.js';
 
 /** What a file should be; `data` is anything. */
-export type Kind = 'model' | 'wasm' | 'json' | 'data';
+export type Kind = 'model' | 'wasm' | 'card' | 'labels' | 'data';
 
 /** Options of {@link load}. */
 export interface LoadOptions {
@@ -102,7 +102,7 @@ export async function receive(source: Opened, options: LoadOptions): Promise<Uin
   } else {
     bytes = await readAll(source, options);
   }
-  await verify(bytes, file, options.integrity);
+  if (options.integrity !== undefined) await (await import('./integrity.js')).verify(bytes, file, options.integrity);
   return bytes;
 }
 
@@ -206,7 +206,10 @@ async function readAll(source: Opened, options: LoadOptions): Promise<Uint8Array
 async function check(start: Uint8Array, source: Source, { kind = 'model', onHead }: LoadOptions): Promise<void> {
   const text = String.fromCharCode(...start.subarray(0, SAMPLE));
   // Cheap, and true of some files that are in order: data may start with anything.
-  const odd = /^\s*(<|\xef\xbb\xbf)/.test(text) || (kind !== 'json' && (text.startsWith('\x1f\x8b') || /^(\s*[{[]|PK|(?!TRACTLET)[ -~]{8})/.test(text)));
+  const odd =
+    kind === 'card' || kind === 'labels'
+      ? !/^\s*[{[]/.test(text)
+      : text.startsWith('\x1f\x8b') || /^\s*(<|[{[]|\xef\xbb\xbf)|^(PK|(?!TRACTLET)[ -~]{8})/.test(text);
   if (odd) {
     const error = (await diagnose()).wrongFile(text, source, kind);
     if (error) throw error;
@@ -220,33 +223,6 @@ const diagnose = () => import('./diagnose.js');
 /** Whether the bytes are a plan of the engine rather than an ONNX model. */
 export function isPlan(start: Uint8Array): boolean {
   return String.fromCharCode(...start.subarray(0, 8)) === 'TRACTLET';
-}
-
-/** Holds bytes against a hash. */
-export async function verify(bytes: Uint8Array, file: string, integrity: string | undefined): Promise<void> {
-  if (integrity === undefined) return;
-  const [, bits, expected] = /^sha(256|384|512)-([A-Za-z0-9+/]+=*)$/.exec(integrity.trim()) ?? [];
-  if (bits === undefined || expected === undefined) {
-    throw new InferenceError('INVALID_OPTION', `The integrity ${JSON.stringify(integrity)} is not understood`, {
-      expected: 'sha256-<base64>',
-      actual: integrity,
-      hint: 'Write sha256-, sha384- or sha512- and the hash in base64, as in the integrity attribute of HTML.',
-    });
-  }
-  if (!canVerify()) {
-    throw new InferenceError('UNSUPPORTED_ENVIRONMENT', 'Integrity can only be checked in a secure context', {
-      hint: 'Serve the page over https (or from localhost), or leave integrity out.',
-    });
-  }
-  const digest = new Uint8Array(await crypto.subtle.digest(`SHA-${bits}`, bytes as Uint8Array<ArrayBuffer>));
-  const actual = btoa(String.fromCharCode(...digest));
-  if (actual !== expected) {
-    throw new InferenceError('INTEGRITY', `${file} is not the file that was expected`, {
-      expected: integrity,
-      actual: `sha${bits}-${actual}`,
-      hint: 'It was changed, or damaged on the way: download it again, or correct the hash.',
-    });
-  }
 }
 
 /** Whether hashes can be computed: browsers do so in secure contexts only. */

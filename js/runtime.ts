@@ -2,9 +2,9 @@
 // same code serves a worker (worker.ts) and the page's own thread (port.ts).
 
 import createEngine from '#engine';
-import { beside, integrityOf, loadCard, loadLabels } from './card.js';
+import type { CardParts } from './card.js';
 import { describe, type ErrorObject, InferenceError, toObject } from './errors.js';
-import { canVerify, isPlan, load, type LoadOptions, type Via } from './loader.js';
+import { isPlan, load, type LoadOptions, type Via } from './loader.js';
 import { awaitModules, post as postModule } from './modules.js';
 import { canDecode, decode } from './pixels.js';
 import type {
@@ -21,9 +21,10 @@ import type {
   Reply,
   RunRequest,
   RunResult,
+  Source,
   WasmName,
 } from './protocol.js';
-import type { SessionMemory } from './types.js';
+import type { Labels, SessionMemory } from './types.js';
 import type { CompiledModel, CompilerModule, EngineModule, EngineSession, Init, ModelInfo } from './wasm-modules.js';
 import { loadModule } from './wasm.js';
 
@@ -150,13 +151,8 @@ export class Runtime {
     };
     void start('engine');
 
-    const card = request.card && (await loadCard(request.card, options));
-    const model = request.card && card ? beside(request.card, card.model) : request.model;
+    const { card, model, spec } = request.card ? await loadCard(request.card, options) : { model: request.model, spec: request.classifier };
     if (!model) throw new Error('no model');
-    const spec: ClassifierSpec | undefined =
-      request.card && card
-        ? { input: card.input, output: card.output, labels: card.labels === undefined ? undefined : beside(request.card, card.labels) }
-        : request.classifier;
     const [engine, bytes, labels, ...externalData] = await Promise.all([
       start('engine').then(async (module) => {
         const instance = await this.#instantiate('engine', createEngine(), module);
@@ -167,8 +163,7 @@ export class Runtime {
       load(model, {
         ...options,
         size: card?.bytes,
-        // Only where hashes can be computed: that a card has one must not keep it from working on plain http.
-        integrity: request.integrity ?? (card?.sha256 !== undefined && canVerify() ? integrityOf(card.sha256) : undefined),
+        integrity: request.integrity,
         onHead: (head) => {
           if (!isPlan(head)) void start('compiler');
           else if (line) postModule(line, { name: 'compiler', module: undefined });
@@ -255,6 +250,18 @@ export class Runtime {
     const lap = (i: number): number => (times[i + 1] ?? 0) - (times[i] ?? 0);
     return { best, timings: { decode: lap(0), preprocess: lap(1), inference: lap(2), postprocess: lap(3) } };
   }
+}
+
+async function loadCard(source: Source, options: LoadOptions): Promise<CardParts> {
+  const [bytes, { readCard }] = await Promise.all([load(source, { ...options, kind: 'card' }), import('./card.js')]);
+  return readCard(bytes, source);
+}
+
+/** The names of the classes from a list, an object, or a JSON file of either. */
+async function loadLabels(labels: ClassifierSpec['labels'], options: LoadOptions): Promise<Labels | undefined> {
+  if (!labels || !('file' in labels)) return labels;
+  const [bytes, { parseLabels }] = await Promise.all([load(labels, { ...options, kind: 'labels' }), import('./card.js')]);
+  return parseLabels(bytes, labels);
 }
 
 /** The way downloads take: its code comes while the engine is fetched. */

@@ -1,13 +1,8 @@
 // Finds and compiles the wasm modules: the compiler, and the build of the engine that suits the browser. Each is compiled
 // once per thread; instances are made per session.
 
-import { describe, InferenceError, toObject } from './errors.js';
 import { headOf, load } from './loader.js';
 import type { Emit, Source, WasmName, WasmSources } from './protocol.js';
-
-const HINT =
-  'Serve engine.wasm, engine-relaxed.wasm and compiler.wasm of the package next to its JavaScript, or say where they are: ' +
-  "{ wasm: { engine: url, compiler: url } }. With Vite, add optimizeDeps: { exclude: ['tractlet'] }.";
 
 type File = 'engine' | 'engine-relaxed' | 'compiler';
 
@@ -64,15 +59,10 @@ async function compile(source: Source, emit?: Emit): Promise<WebAssembly.Module>
       from = { ...source, body: response.body ?? new Uint8Array(), head: headOf(response) };
     }
     const bytes = await load(from, { kind: 'wasm', emit });
-    if (bytes[0] !== 0 || bytes[1] !== 0x61 || bytes[2] !== 0x73 || bytes[3] !== 0x6d) {
-      throw new InferenceError('WASM_LOAD', `${source.url ?? source.file} is not a WebAssembly module`, {
-        expected: '00 61 73 6d',
-        actual: Array.from(bytes.subarray(0, 4), (byte) => byte.toString(16).padStart(2, '0')).join(' '),
-      });
-    }
+    if (String.fromCharCode(...bytes.subarray(0, 4)) !== '\0asm') throw (await import('./wasm-errors.js')).notWasm(bytes, source);
     return await WebAssembly.compile(bytes as Uint8Array<ArrayBuffer>);
   } catch (cause) {
-    throw explain(cause, source.url ?? source.file);
+    throw (await import('./wasm-errors.js')).explain(cause, source.url ?? source.file, hasSimd());
   }
 }
 
@@ -80,27 +70,6 @@ async function compile(source: Source, emit?: Emit): Promise<WebAssembly.Module>
 function follow(copy: Response, { file }: Source, emit: Emit): void {
   // That it failed is said by the one that compiles.
   load({ file, body: copy.body ?? new Uint8Array(), head: headOf(copy) }, { kind: 'wasm', emit }).catch(() => undefined);
-}
-
-function explain(cause: unknown, name: string): InferenceError {
-  if (cause instanceof InferenceError) {
-    // What is wrong with the file itself is said there already.
-    const own = ['HTML_RESPONSE', 'INTEGRITY', 'INVALID_OPTION', 'UNSUPPORTED_ENVIRONMENT'].includes(cause.code);
-    const hint = own && cause.code !== 'HTML_RESPONSE' || cause.code === 'WASM_LOAD' && cause.hint ? cause.hint : HINT;
-    return new InferenceError(own ? cause.code : 'WASM_LOAD', cause.message, { ...toObject(cause), hint, cause });
-  }
-  const message = describe(cause);
-  if (cause instanceof WebAssembly.CompileError && !hasSimd()) {
-    return new InferenceError('UNSUPPORTED_ENVIRONMENT', 'This browser has no WebAssembly SIMD', {
-      hint: 'Chrome 91, Firefox 89 and Safari 16.4 are the first that have it.',
-      cause,
-    });
-  }
-  const blocked = /unsafe-eval|security|policy|csp|disallowed|blocked/i.test(message);
-  return new InferenceError('WASM_LOAD', `${name} could not be ${blocked ? 'compiled' : 'loaded'} (${message})`, {
-    hint: blocked ? "The Content-Security-Policy must have script-src 'wasm-unsafe-eval'." : HINT,
-    cause,
-  });
 }
 
 /** Whether a function with these instructions, which leave a vector, is valid here. */

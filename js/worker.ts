@@ -18,3 +18,5 @@ scope.addEventListener('message', ({ data }) => {
   if (data?.tractlet === 'call') void runtime.handle(data);
 });
 scope.postMessage({ tractlet: 'hello' }, []);
+// Most sessions want it next: it comes while the page answers. Those that do will say what went wrong.
+import('./cached.js').catch(() => undefined);
