@@ -28,8 +28,8 @@ export async function openCached(option: CacheOption | MessagePort): Promise<Via
       const bytes = await other.catch(() => undefined);
       options.signal?.throwIfAborted();
       if (!bytes) continue;
-      options.onSize?.(bytes.length);
-      options.onHead?.(bytes);
+      await options.onSize?.(bytes.length);
+      await options.onHead?.(bytes);
       return bytes;
     }
     const work = store ? throughStore(key, source, options, store) : open(source, options).then((opened) => receive(opened, options));

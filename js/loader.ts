@@ -15,9 +15,9 @@ export interface LoadOptions {
   readonly signal?: AbortSignal | undefined;
   readonly emit?: Emit | undefined;
   /** Called with the first bytes (16 or more, when there are as many); may throw to stop the download. */
-  readonly onHead?: ((head: Uint8Array) => void) | undefined;
+  readonly onHead?: ((head: Uint8Array) => void | Promise<void>) | undefined;
   /** Called as soon as it is known how many bytes there are; may throw to stop the download. */
-  readonly onSize?: ((bytes: number) => void) | undefined;
+  readonly onSize?: ((bytes: number) => void | Promise<void>) | undefined;
   /** Bytes to expect when the server does not say. */
   readonly size?: number | undefined;
   /** `sha256-<base64>`, as in the integrity attribute of HTML; sha384 and sha512 too. */
@@ -92,7 +92,7 @@ export async function receive(source: Opened, options: LoadOptions): Promise<Uin
   options.emit?.({ status: 'download', file });
   let bytes: Uint8Array;
   if (body instanceof Uint8Array || body instanceof Blob) {
-    options.onSize?.(body instanceof Blob ? body.size : body.length);
+    await options.onSize?.(body instanceof Blob ? body.size : body.length);
     try {
       bytes = body instanceof Blob ? asBytes(await body.arrayBuffer()) : body;
     } catch (cause) {
@@ -136,7 +136,7 @@ async function readAll(source: Opened, options: LoadOptions): Promise<Uint8Array
   let { head } = source;
   // Only sizes the first buffer, and says what part has arrived.
   let total = head?.length || options.size || undefined;
-  if (total !== undefined) onSize?.(total);
+  if (total !== undefined) await onSize?.(total);
   let buffer = new Uint8Array(Math.min(total ?? 1 << 16, MAX_TRUSTED_LENGTH));
   let loaded = 0;
   let checked = false;
@@ -190,7 +190,7 @@ async function readAll(source: Opened, options: LoadOptions): Promise<Uint8Array
         emit?.({ status: 'progress', file, loaded, ...(total && { total, progress: (100 * loaded) / total }) });
       }
       if (done) {
-        onSize?.(loaded);
+        await onSize?.(loaded);
         return buffer.subarray(0, loaded);
       }
     }
@@ -214,7 +214,7 @@ async function check(start: Uint8Array, source: Source, { kind = 'model', onHead
     const error = (await diagnose()).wrongFile(text, source, kind);
     if (error) throw error;
   }
-  onHead?.(start);
+  await onHead?.(start);
 }
 
  

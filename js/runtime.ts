@@ -30,6 +30,11 @@ import { loadModule } from './wasm.js';
 
 export { decode } from './pixels.js';
 
+/** Bytes of model and external data of which it is certain that they cannot be compiled: that takes three times as much. */
+const MAX_COMPILED = 2 ** 32 / 3;
+/** Bytes of memory at which a crash is for want of more. */
+const NEARLY_FULL = 3 * 2 ** 30;
+
 /** Sends a reply; what is in `transfer` is given away. */
 export type Post = (reply: Reply, transfer: Transferable[]) => void;
 
@@ -153,6 +158,17 @@ export class Runtime {
 
     const { card, model, spec } = request.card ? await loadCard(request.card, options) : { model: request.model, spec: request.classifier };
     if (!model) throw new Error('no model');
+    const sizes = new Map<string, number>();
+    const total = (): number => [...sizes.values()].reduce((sum, size) => sum + size, 0);
+    let compiles = request.externalData.length > 0;
+    // Before memory is asked for.
+    const weigh = async (): Promise<void> => {
+      if (compiles && total() > MAX_COMPILED) throw (await import('./external.js')).tooLarge(total());
+    };
+    const onSize = (path: string) => (size: number): Promise<void> => {
+      sizes.set(path, size);
+      return weigh();
+    };
     const [engine, bytes, labels, ...externalData] = await Promise.all([
       start('engine').then(async (module) => {
         const instance = await this.#instantiate('engine', createEngine(), module);
@@ -164,13 +180,16 @@ export class Runtime {
         ...options,
         size: card?.bytes,
         integrity: request.integrity,
+        onSize: onSize(''),
         onHead: (head) => {
+          compiles ||= !isPlan(head);
           if (!isPlan(head)) void start('compiler');
           else if (line) postModule(line, { name: 'compiler', module: undefined });
+          return weigh();
         },
       }),
       loadLabels(spec?.labels, options),
-      ...request.externalData.map(async ({ path, source }) => ({ path, data: await load(source, { ...options, kind: 'data' }) })),
+      ...request.externalData.map(async ({ path, source }) => ({ path, data: await load(source, { ...options, kind: 'data', onSize: onSize(path) }) })),
     ]);
 
     const file = model.file;
@@ -183,8 +202,15 @@ export class Runtime {
       const { CompiledModel }: CompilerModule = await this.#instantiate('compiler', createCompiler(), module);
       options.signal?.throwIfAborted();
       const { freeDimensionOverrides } = request;
-      this.#compiled = new CompiledModel(bytes, externalData, { freeDimensionOverrides });
-      plan = this.#compiled.plan();
+      try {
+        this.#compiled = new CompiledModel(bytes, externalData, { freeDimensionOverrides });
+        plan = this.#compiled.plan();
+      } catch (error) {
+        const full = isCrash(error) && (this.#memories.compiler?.buffer.byteLength ?? 0) > NEARLY_FULL;
+        if (full) throw (await import('./external.js')).tooLarge(total());
+        if (toObject(error).code === 'EXTERNAL_DATA_MISSING') throw (await import('./external.js')).withAddresses(error, model.url);
+        throw error;
+      }
     }
     options.signal?.throwIfAborted();
     const session = new engine.EngineSession(plan, this.#compiled);

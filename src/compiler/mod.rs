@@ -66,10 +66,14 @@ impl CompiledModel {
     ///
     /// # Errors
     /// What is wrong with the bytes, see [`ErrorCode`]; all unknown operators at once.
-    pub fn open(bytes: impl AsRef<[u8]>, external: &[ExternalData], options: &CompileOptions) -> Result<Self> {
-        let (mut proto, info) = onnx::import(bytes.as_ref(), external, &options.free_dimension_overrides)?;
-        // Owned bytes are not needed beside what was decoded from them.
-        drop(bytes);
+    pub fn open(
+        bytes: impl AsRef<[u8]>,
+        external: impl AsRef<[ExternalData]>,
+        options: &CompileOptions,
+    ) -> Result<Self> {
+        let (mut proto, info) = onnx::import(bytes.as_ref(), external.as_ref(), &options.free_dimension_overrides)?;
+        // What is owned is not needed beside what was decoded from it.
+        drop((bytes, external));
         fuse::fuse(&mut proto);
         let fixed: Option<Vec<Vec<usize>>> = info
             .inputs

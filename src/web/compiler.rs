@@ -24,7 +24,7 @@ impl CompiledModel {
     ) -> std::result::Result<CompiledModel, JsValue> {
         let external = external_data.iter().map(|f| external_file(&f)).collect::<Result<Vec<_>>>().map_err(thrown)?;
         let options = compile_options(options).map_err(thrown)?;
-        Ok(Self(Model::open(model, &external, &options).map_err(thrown)?))
+        Ok(Self(Model::open(model, external, &options).map_err(thrown)?))
     }
 
     /// The plan, with a variant for every set of input shapes in use.

@@ -194,6 +194,48 @@ describe('what a server sends in place of a file', () => {
   });
 });
 
+describe('external data', () => {
+  const external = Buffer.from(model('double', { external: ['w.bin', 'sub folder/v.bin'] }));
+
+  test('that is missing is named with the address where it most likely is', async () => {
+    const { origin } = await serve({ '/models/m.onnx': external });
+    await assert.rejects(InferenceSession.create(`${origin}/models/m.onnx`), {
+      name: 'ModelError',
+      code: 'EXTERNAL_DATA_MISSING',
+      hint: `pass the data too: { externalData: [{ path: 'w.bin', data: '${origin}/models/w.bin' }, { path: 'sub folder/v.bin', data: '${origin}/models/sub%20folder/v.bin' }] }`,
+    });
+    await assert.rejects(InferenceSession.create(external), { code: 'EXTERNAL_DATA_MISSING', hint: /path: 'w\.bin', data: … }/ });
+  });
+
+  /** Begins to send much, and never ends. */
+  const endless = (start, length) => (_, response) => response.writeHead(200, { 'content-length': length }).write(start);
+
+  test('that is too large is refused before it is downloaded', async () => {
+    const { origin } = await serve({
+      '/w': endless('w', 700 * 2 ** 20),
+      '/v': endless('v', 700 * 2 ** 20),
+      '/m.onnx': endless(external, 1500 * 2 ** 20),
+      '/m.plan': endless(plan('double'), 1500 * 2 ** 20),
+    });
+    const signal = () => AbortSignal.timeout(2000);
+    const externalData = [{ path: 'w.bin', data: `${origin}/w` }, { path: 'sub folder/v.bin', data: `${origin}/v` }];
+    const error = { name: 'ModelError', code: 'MODEL_TOO_LARGE', message: /it has 1401 MiB/, hint: /4 GiB/ };
+    await assert.rejects(InferenceSession.create(external, { externalData, signal: signal() }), error);
+    await assert.rejects(InferenceSession.create(`${origin}/m.onnx`, { signal: signal() }), { ...error, message: /1500 MiB/ });
+    // That goes for what has to be compiled.
+    await assert.rejects(InferenceSession.create(`${origin}/m.plan`, { signal: AbortSignal.timeout(300) }), { name: 'TimeoutError' });
+  });
+
+  test('a crash of the compiler for want of memory is said to be that', async (t) => {
+    const create = () => InferenceSession.create(model('compile-trap'));
+    await assert.rejects(create(), { code: 'RUNTIME_CRASH' });
+    globalThis.fakeFullMemory = true;
+    t.after(() => { delete globalThis.fakeFullMemory; });
+    await assert.rejects(create(), { code: 'MODEL_TOO_LARGE', message: /1 MiB/ });
+    await assert.rejects(InferenceSession.create(model('unknown')), { code: 'UNSUPPORTED_OPERATOR' });
+  });
+});
+
 describe('hashes', () => {
   test('of WebAssembly modules', async () => {
     const engine = await readFile(new URL('engine.wasm', dist));
