@@ -54,6 +54,7 @@ const session = await InferenceSession.create('/m.onnx', {
   signal: new AbortController().signal,
   onProgress: (event) => {
     same<typeof event, ProgressInfo>();
+    same<typeof event.name, string>();
     same<typeof event.status, 'initiate' | 'download' | 'progress' | 'done' | 'compile' | 'ready'>();
   },
   externalData: [{ path: 'weights', data: new Uint8Array() }],
@@ -62,6 +63,12 @@ const session = await InferenceSession.create('/m.onnx', {
   worker: false,
 });
 same<typeof session, InferenceSession>();
+declare const customCache: { match(request: string): Promise<Response | undefined>; put(request: string, response: Response): Promise<void> };
+for (const cache of [true, false, undefined, await caches.open('mine'), customCache]) await InferenceSession.create('/m.onnx', { cache });
+// @ts-expect-error -- a cache has match and put
+await InferenceSession.create('/m.onnx', { cache: {} });
+const hash = 'sha256-x';
+await InferenceSession.create('/m.onnx', { wasm: { engine: { url: '/e.wasm', integrity: hash } }, externalData: [{ path: 'w', data: '/w', integrity: hash }] });
 declare const sources: URL | string | Request | Response | Blob | ArrayBuffer | Uint8Array | DataView | SharedArrayBuffer | ReadableStream<Uint8Array>;
 await InferenceSession.create(sources);
 const { y } = await session.run({ x: floats });
