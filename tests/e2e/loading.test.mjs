@@ -102,13 +102,15 @@ function describeIn(title, place, more = () => undefined) {
     /** Holds the second half of the model back until `release`. */
     const hold = () => {
       const bytes = readBytes(MODEL.slice(1));
-      let finish;
+      // The lock is there before the request is.
+      let release;
+      const released = new Promise((resolve) => { release = resolve; });
       site.answers[MODEL] = (_, response) => {
         response.writeHead(200, { etag: '"1"', 'content-length': bytes.length }).write(bytes.subarray(0, bytes.length / 2));
-        finish = () => response.end(bytes.subarray(bytes.length / 2));
+        released.then(() => response.end(bytes.subarray(bytes.length / 2)));
       };
       site.answers['/release'] = (_, response) => {
-        finish();
+        release();
         response.writeHead(204).end();
       };
     };

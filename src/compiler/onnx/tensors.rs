@@ -229,3 +229,41 @@ pub fn raw_bytes(name: impl Into<String>, data_type: DataType, dims: &[usize], b
         ..TensorProto::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tract_onnx::pb::{AttributeProto, NodeProto, StringStringEntryProto};
+
+    use super::*;
+
+    fn external(location: &str) -> TensorProto {
+        TensorProto {
+            data_location: Some(tensor_proto::DataLocation::External as i32),
+            external_data: vec![StringStringEntryProto { key: "location".into(), value: location.into() }],
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn all_missing_files_are_named_once() {
+        let inner = GraphProto { initializer: vec![external("c"), external("./a")], ..Default::default() };
+        let attributes = vec![
+            AttributeProto { t: Some(external("d")), ..Default::default() },
+            AttributeProto { g: Some(inner), ..Default::default() },
+        ];
+        let graph = GraphProto {
+            initializer: vec![external("a"), TensorProto::default(), external("b"), external("a")],
+            node: vec![NodeProto { attribute: attributes, ..Default::default() }],
+            ..Default::default()
+        };
+        let file = |path: &str| ExternalData { path: path.into(), data: Vec::new() };
+        let error = check_external(&graph, &[file("./b"), file("x")]).unwrap_err();
+        assert_eq!(error.code, ErrorCode::ExternalDataMissing);
+        assert_eq!(error.message, "the model keeps weights in 3 files: \"a\", \"d\", \"c\"");
+        assert_eq!(error.expected.as_deref(), Some("a, d, c"));
+        assert_eq!(error.actual.as_deref(), Some("./b, x"));
+        let hint = error.hint.as_deref().unwrap();
+        assert!(hint.contains("{ path: 'a', data: … }, { path: 'd', data: … }, { path: 'c', data: … }"), "{hint}");
+        assert!(check_external(&graph, &["a", "b", "./c", "d"].map(file)).is_ok());
+    }
+}
