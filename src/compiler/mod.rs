@@ -20,15 +20,17 @@ mod tensors;
 
 use std::collections::HashMap;
 
+use serde::Serialize;
 use tract_onnx::pb::{ModelProto, tensor_shape_proto::dimension, type_proto};
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::plan::{self, Dim, Fact, MAX_VARIANTS, ModelInfo, Operation, Step, ValueInfo, Variant};
 use crate::tensor::Tensor;
 use fallback::Subgraph;
-use lower::{Lowered, Pool};
+use lower::{Lowered, Part, Pool};
 
 pub use info::DimensionOverrides;
+pub use lower::{Reason, WithoutStep};
 pub use onnx::ExternalData;
 
 /// Choices for compiling.
@@ -59,6 +61,16 @@ struct Compiled {
 struct CompiledPart {
     id: u32,
     subgraph: Subgraph,
+    nodes: Vec<WithoutStep>,
+}
+
+/// A part of the graph that the engine has no steps for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Fallback {
+    /// The number that its step in the plan has.
+    pub id: u32,
+    /// Its nodes.
+    pub nodes: Vec<WithoutStep>,
 }
 
 impl CompiledModel {
@@ -127,13 +139,19 @@ impl CompiledModel {
         check_outputs(proto, &self.info, &known)?;
         let compiled = match lowered(proto, &self.info, &known, shapes, &mut self.pool, &mut self.next_id) {
             Some(compiled) => compiled,
-            None => whole(proto, &self.info, shapes, &mut self.next_id)?,
+            None => whole(proto, &self.info, &known, shapes, &mut self.next_id)?,
         };
         if self.compiled.len() == MAX_VARIANTS {
             self.compiled.remove(0);
         }
         self.compiled.push(compiled);
         Ok(self.compiled.len() - 1)
+    }
+
+    /// What the engine has no steps for, and why, for every set of input shapes in use.
+    pub fn fallbacks(&self) -> Vec<Fallback> {
+        let parts = self.compiled.iter().flat_map(|c| &c.parts);
+        parts.map(|p| Fallback { id: p.id, nodes: p.nodes.clone() }).collect()
     }
 
     /// Runs the subgraph that a step names, with inputs in the step's order.
@@ -184,14 +202,20 @@ fn lowered(
     let Lowered { variant, parts } = lower::lower(proto, known, shapes, pool, next_id)?;
     plan::check_variant(info, &pool.constants, pool.data.len(), &variant).ok()?;
     let parts = parts
-        .iter()
-        .map(|part| Some(CompiledPart { id: part.id, subgraph: Subgraph::new(&part.proto).ok()? }))
+        .into_iter()
+        .map(|Part { id, proto, nodes }| Some(CompiledPart { id, subgraph: Subgraph::new(&proto).ok()?, nodes }))
         .collect::<Option<Vec<_>>>()?;
     Some(Compiled { variant, parts })
 }
 
 /// The graph as one subgraph.
-fn whole(proto: &ModelProto, info: &ModelInfo, shapes: &[Vec<usize>], next_id: &mut u32) -> Result<Compiled> {
+fn whole(
+    proto: &ModelProto,
+    info: &ModelInfo,
+    known: &HashMap<String, fallback::Known>,
+    shapes: &[Vec<usize>],
+    next_id: &mut u32,
+) -> Result<Compiled> {
     let subgraph = Subgraph::new(proto)?;
     let inputs: Vec<u32> = (0..).take(shapes.len()).collect();
     let outputs: Vec<u32> = (shapes.len() as u32..).take(subgraph.outputs.len()).collect();
@@ -216,7 +240,8 @@ fn whole(proto: &ModelProto, info: &ModelInfo, shapes: &[Vec<usize>], next_id: &
         inputs,
         outputs,
     };
-    Ok(Compiled { variant, parts: vec![CompiledPart { id, subgraph }] })
+    let nodes = proto.graph.iter().flat_map(|g| &g.node).map(|n| WithoutStep::new(n, known, Reason::Whole)).collect();
+    Ok(Compiled { variant, parts: vec![CompiledPart { id, subgraph, nodes }] })
 }
 
 /// Writes concrete shapes into the graph's inputs.

@@ -1,6 +1,7 @@
 //! Executes plans.
 
 mod arena;
+mod describe;
 mod frame;
 mod load;
 mod prepare;
@@ -11,5 +12,6 @@ mod steps;
 mod tests;
 mod validate;
 
+pub use describe::{Description, StepDescription, VariantDescription};
 pub use profile::{Clock, Measured, Profile};
 pub use session::{Host, RunOptions, Session};

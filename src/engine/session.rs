@@ -1,5 +1,6 @@
 //! A loaded plan and its runs.
 
+use super::describe::{Description, VariantDescription};
 use super::frame::{Frame, Loose, Place};
 use super::load::{Cache, Loader};
 use super::prepare::Program;
@@ -7,7 +8,7 @@ use super::profile::{Clock, Measured, Profile};
 use super::validate;
 use crate::error::{Error, ErrorCode, Result};
 use crate::kernels::isa;
-use crate::plan::{Dim, MAX_VARIANTS, ModelInfo, Operation, Plan, Source, ValueId, ValueInfo, Variant};
+use crate::plan::{Dim, MAX_VARIANTS, ModelInfo, Operation, Plan, Source, ValueId, ValueInfo, Variant, display_shape};
 use crate::tensor::{AlignedBytes, Tensor};
 
 /// What the engine asks of the compiler while a model runs.
@@ -86,6 +87,12 @@ impl Session {
         self.cache.bytes() + self.arena.as_slice().len()
     }
 
+    /// What the plan consists of.
+    pub fn describe(&self) -> Description {
+        let variants = self.programs.iter().map(VariantDescription::new).collect();
+        Description { variants, weight_bytes: self.cache.bytes() }
+    }
+
     /// What the steps of the last measured run took.
     pub fn profile(&self) -> &Profile {
         &self.profile
@@ -158,7 +165,7 @@ impl Session {
             self.programs.push(program);
             return Ok(());
         }
-        let host = self.host.as_mut().ok_or_else(no_compiler)?;
+        let Some(host) = self.host.as_mut() else { return Err(self.no_variant(shapes)) };
         let bytes = host.specialize(shapes)?;
         let (plan, data) = Plan::decode(&bytes[..])?;
         let variant = plan.variants.into_iter().find(|v| v.input_shapes == shapes);
@@ -172,6 +179,23 @@ impl Session {
         }
         self.programs.push(program);
         self.grow_arena()
+    }
+
+    /// The error for input shapes that a plan without a compiler has no steps for.
+    fn no_variant(&self, shapes: &[Vec<usize>]) -> Error {
+        let list = |shapes: &[Vec<usize>]| {
+            let named = self.info.inputs.iter().zip(shapes);
+            named
+                .map(|(input, shape)| format!("{} {}", input.name, display_shape(shape)))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let there: Vec<String> = self.programs.iter().map(|p| list(&p.variant.input_shapes)).collect();
+        let there = if there.is_empty() { "none".to_owned() } else { there.join("; ") };
+        let given = list(shapes);
+        Error::new(ErrorCode::InputShape, format!("the plan has no steps for {given}; it was compiled for {there}"))
+            .expected(there, given)
+            .with_hint("compile the plan with this shape as well (tractlet compile --shape), or open the .onnx file")
     }
 
     fn grow_arena(&mut self) -> Result<()> {

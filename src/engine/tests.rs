@@ -169,6 +169,49 @@ fn a_host_is_kept_only_if_it_may_be_asked() {
 }
 
 #[test]
+fn a_plan_without_a_compiler_says_which_shapes_it_has() {
+    let mut plan = small();
+    plan.info.inputs[0].shape[0] = Dim::Symbol("batch".into());
+    let mut session = Session::new(&plan.encode()[..], None).unwrap();
+    let two = Tensor::from_slice(&[2, 4, 5, 3], &[0f32; 120]).unwrap();
+    let error = session.run(&[("x".into(), two)], None, RunOptions::default()).unwrap_err();
+    assert_eq!(error.code, ErrorCode::InputShape);
+    assert_eq!(error.expected.as_deref(), Some("x [1, 4, 5, 3]"));
+    assert_eq!(error.actual.as_deref(), Some("x [2, 4, 5, 3]"));
+    let one = session.run(&[("x".into(), input())], None, RunOptions::default()).unwrap();
+    assert_eq!(one[0].1.as_slice::<f32>().unwrap(), expected(input().as_slice().unwrap()));
+
+    plan.variants.clear();
+    let mut session = Session::new(&plan.encode()[..], None).unwrap();
+    let error = session.run(&[("x".into(), input())], None, RunOptions::default()).unwrap_err();
+    assert_eq!((error.code, error.expected.as_deref()), (ErrorCode::InputShape, Some("none")));
+}
+
+#[test]
+fn more_variants_than_are_kept_are_refused() {
+    let mut plan = small();
+    plan.variants = vec![plan.variants[0].clone(); crate::plan::MAX_VARIANTS];
+    assert!(Session::new(&plan.encode()[..], None).is_ok());
+    plan.variants.push(plan.variants[0].clone());
+    let error = Session::new(&plan.encode()[..], None).err().unwrap();
+    assert_eq!(error.code, ErrorCode::InvalidPlan);
+}
+
+#[test]
+fn a_description_has_every_step() {
+    let session = Session::new(&small().encode()[..], None).unwrap();
+    let description = session.describe();
+    assert!(description.weight_bytes > 0);
+    let [variant] = &description.variants[..] else { panic!("one variant") };
+    assert_eq!(variant.input_shapes, [[1, 4, 5, 3]]);
+    assert_eq!(variant.steps.len(), 4);
+    assert!(variant.arena_bytes >= 60 + 40 + 2);
+    assert!(variant.arena_bytes + description.weight_bytes <= session.bytes());
+    assert_eq!((variant.steps[1].macs, &variant.steps[1].shape[..]), (20.0 * 2.0 * 27.0, &[1, 4, 5, 2][..]));
+    assert!(variant.steps.iter().all(|s| s.subgraph.is_none() && !s.kernel.is_empty()));
+}
+
+#[test]
 fn a_measured_run_lists_every_step() {
     let bytes = small().encode();
     let mut session = Session::new(&bytes[..], None).unwrap();

@@ -109,6 +109,11 @@ impl EngineSession {
         self.session.subgraphs()
     }
 
+    /// What the plan consists of: `{ variants: [{ inputShapes, steps, arenaBytes }], weightBytes }`.
+    pub fn describe(&self) -> JsValue {
+        to_js(&self.session.describe())
+    }
+
     /// The steps of the last run with `profile`: `{ node, opType, kernel, shape, start, microseconds, macs }` each.
     pub fn profile(&self) -> JsValue {
         to_js(self.session.profile())
