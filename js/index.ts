@@ -2,6 +2,16 @@
 
 export type { CacheLike } from './cache.js';
 export {
+  compileModel,
+  type CompileOptions,
+  type Fallback,
+  type FallbackNode,
+  inspectModel,
+  type ModelInspection,
+  type PlanStep,
+  type PlanVariant,
+} from './compile.js';
+export {
   type ErrorCode,
   type ErrorDetails,
   ImageError,

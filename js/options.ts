@@ -23,6 +23,10 @@ const isObject = (value: unknown): boolean => typeof value === 'object' && value
 const isFunction = (value: unknown): boolean => typeof value === 'function';
 const isBoolean = (value: unknown): boolean => typeof value === 'boolean';
 
+const isSize = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+const isShapes = (value: object): boolean =>
+  isObject(value) && Object.values(value).every((shape) => Array.isArray(shape) && shape.every(isSize));
+
 const CHECKS = {
   wasm: ['an object { engine, compiler }', isObject],
   signal: ['an AbortSignal', (value: object) => isObject(value) && 'aborted' in value],
@@ -33,8 +37,9 @@ const CHECKS = {
   ],
   freeDimensionOverrides: [
     'an object from dimension name to a whole number',
-    (value: object) => isObject(value) && Object.values(value).every((size) => Number.isSafeInteger(size) && size >= 0),
+    (value: object) => isObject(value) && Object.values(value).every(isSize),
   ],
+  shapes: ['a list of objects from input name to sizes', (value: unknown) => Array.isArray(value) && value.every(isShapes)],
   allowNaN: ['true or false', isBoolean],
   cache: [
     'true, false, or a cache with match and put',

@@ -2,6 +2,7 @@
 // A runtime serves one session, one call at a time: the page keeps the queue (see client.ts).
 
 import type { CacheLike } from './cache.js';
+import type { ModelInspection } from './compile.js';
 import type { ErrorObject } from './errors.js';
 import type { ClassifierOutput, ImageInput, Labels, ModelCard, Pixels, ProgressInfo, SessionMemory, Timings } from './types.js';
 import type { MeasuredStep, ModelInfo, TensorObject } from './wasm-modules.js';
@@ -94,6 +95,19 @@ export interface OpenResult {
   readonly canDecode: boolean;
 }
 
+/** What to compile, or to look into. */
+export interface CompileRequest extends OpenRequest {
+  readonly shapes: readonly Readonly<Record<string, readonly number[]>>[];
+}
+
+export interface CompileResult {
+  readonly plan: Uint8Array;
+}
+
+export interface InspectResult extends Omit<ModelInspection, 'inputs' | 'outputs' | 'metadata'> {
+  readonly info: ModelInfo;
+}
+
 /** A picture as it is posted. */
 export type PortableImage = Pixels | Blob | ImageBitmap | VideoFrame;
 
@@ -130,6 +144,8 @@ export interface Methods {
   run: [RunRequest, RunResult];
   classify: [ClassifyRequest, ClassifyResult];
   memory: [undefined, SessionMemory];
+  compile: [CompileRequest, CompileResult];
+  inspect: [CompileRequest, InspectResult];
 }
 
 export type Method = keyof Methods;

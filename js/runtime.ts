@@ -13,7 +13,10 @@ import type {
   ClassifierSpec,
   ClassifyRequest,
   ClassifyResult,
+  CompileRequest,
+  CompileResult,
   Emit,
+  InspectResult,
   Method,
   Methods,
   OpenRequest,
@@ -90,11 +93,10 @@ export class Runtime {
   #dispatch(call: Call): Promise<Methods[Method][1]> | Methods[Method][1] {
     switch (call.method) {
       case 'open':
-        return this.#open(call.request, (event) => {
-          const { model, card } = call.request;
-          const name = card?.url ?? model?.url ?? card?.file ?? model?.file ?? '';
-          this.#post({ tractlet: 'progress', id: call.id, event: { ...event, name } }, []);
-        });
+        return this.#open(call.request, this.#emitter(call.id, call.request));
+      case 'compile':
+      case 'inspect':
+        return this.#compile(call.method, call.request, this.#emitter(call.id, call.request));
       case 'classifier':
         return this.#classifier(call.request);
       case 'run':
@@ -107,9 +109,37 @@ export class Runtime {
     }
   }
 
+  /** Posts progress. */
+  #emitter(id: number, { model, card }: OpenRequest): Emit {
+    const name = card?.url ?? model?.url ?? card?.file ?? model?.file ?? '';
+    return (event) => {
+      this.#post({ tractlet: 'progress', id, event: { ...event, name } }, []);
+    };
+  }
+
   #reply(id: number, result: Methods[Method][1]): void {
-    const transfer = 'outputs' in result ? result.outputs.flatMap(({ data }) => ('buffer' in data ? [data.buffer as ArrayBuffer] : [])) : [];
+    const bytes = 'plan' in result ? [result.plan] : 'outputs' in result ? result.outputs.map(({ data }) => data) : [];
+    const transfer = bytes.flatMap((data) => ('buffer' in data ? [data.buffer as ArrayBuffer] : []));
     this.#post({ tractlet: 'result', id, result }, transfer);
+  }
+
+  /** Compiles a model without opening it. */
+  async #compile(method: 'compile' | 'inspect', request: CompileRequest, emit: Emit): Promise<CompileResult | InspectResult> {
+    const options = this.#loadOptions(request, emit);
+    const start = startModules(request, options.emit);
+    const { compile, inspect } = await import('./compile-runtime.js');
+    return (method === 'compile' ? compile : inspect)(request, {
+      options,
+      engine: async () => this.#instantiate('engine', createEngine(), await start('engine')),
+      compiler: async () => this.#instantiate('compiler', (await import('#compiler')).default(), await start('compiler')),
+      noCompiler: () => {
+        withoutCompiler(request);
+      },
+    });
+  }
+
+  #loadOptions({ cache, progress }: OpenRequest, emit: Emit): LoadOptions {
+    return { signal: this.#abort.signal, emit: progress ? emit : undefined, via: viaCache(cache) };
   }
 
   #memory(): SessionMemory {
@@ -126,7 +156,7 @@ export class Runtime {
   async #open(request: OpenRequest, emit: Emit): Promise<OpenResult> {
     const { signal } = this.#abort;
     try {
-      const result = await this.#openAll(request, { signal, emit: request.progress ? emit : undefined, via: viaCache(request.cache) });
+      const result = await this.#openAll(request, this.#loadOptions(request, emit));
       signal.throwIfAborted();
       return result;
     } catch (error) {
@@ -138,22 +168,7 @@ export class Runtime {
   }
 
   async #openAll(request: OpenRequest, options: LoadOptions): Promise<OpenResult> {
-    const { line } = request;
-    const awaited = line && awaitModules(line);
-    const acquire = async (name: WasmName): Promise<WebAssembly.Module> => {
-      const given = request.wasm[name] === 'awaited' ? await awaited?.[name] : undefined;
-      if (given) return given;
-      const module = await loadModule(name, request.wasm, options.emit);
-      if (line) postModule(line, { name, module });
-      return module;
-    };
-    const loading: Partial<Record<WasmName, Promise<WebAssembly.Module>>> = {};
-    const start = (name: WasmName): Promise<WebAssembly.Module> => {
-      const module = (loading[name] ??= acquire(name));
-      // Awaited later; until then a failure is not unhandled.
-      module.catch(() => undefined);
-      return module;
-    };
+    const start = startModules(request, options.emit);
     void start('engine');
 
     const { card, model, spec } = request.card ? await loadCard(request.card, options) : { model: request.model, spec: request.classifier };
@@ -184,7 +199,7 @@ export class Runtime {
         onHead: (head) => {
           compiles ||= !isPlan(head);
           if (!isPlan(head)) void start('compiler');
-          else if (line) postModule(line, { name: 'compiler', module: undefined });
+          else withoutCompiler(request);
           return weigh();
         },
       }),
@@ -288,6 +303,30 @@ async function loadLabels(labels: ClassifierSpec['labels'], options: LoadOptions
   if (!labels || !('file' in labels)) return labels;
   const [bytes, { parseLabels }] = await Promise.all([load(labels, { ...options, kind: 'labels' }), import('./card.js')]);
   return parseLabels(bytes, labels);
+}
+
+/** Loads modules when they are asked for, each once; hands them on to other sessions. */
+function startModules({ line, wasm }: OpenRequest, emit: Emit | undefined): (name: WasmName) => Promise<WebAssembly.Module> {
+  const awaited = line && awaitModules(line);
+  const acquire = async (name: WasmName): Promise<WebAssembly.Module> => {
+    const given = wasm[name] === 'awaited' ? await awaited?.[name] : undefined;
+    if (given) return given;
+    const module = await loadModule(name, wasm, emit);
+    if (line) postModule(line, { name, module });
+    return module;
+  };
+  const loading: Partial<Record<WasmName, Promise<WebAssembly.Module>>> = {};
+  return (name) => {
+    const module = (loading[name] ??= acquire(name));
+    // Awaited later; until then a failure is not unhandled.
+    module.catch(() => undefined);
+    return module;
+  };
+}
+
+/** Tells sessions that wait for this one's compiler that it has none. */
+function withoutCompiler({ line }: OpenRequest): void {
+  if (line) postModule(line, { name: 'compiler', module: undefined });
 }
 
 /** The way downloads take: its code comes while the engine is fetched. */

@@ -6,11 +6,11 @@ import { Client } from './client.js';
 import { failure, tagOf } from './errors.js';
 import { shareModules } from './modules.js';
 import { abortable, checkOptions, invalid, type OptionName } from './options.js';
-import type { ClassifierSpec, ExternalSource, OpenRequest, OpenResult, RunResult, Source, WasmName, WasmSources } from './protocol.js';
+import type { ClassifierSpec, ExternalSource, Methods, OpenRequest, OpenResult, RunResult, Source, WasmName, WasmSources } from './protocol.js';
 import { type FileSource, toSource, transferOf } from './source.js';
 import { fromTensorObject, Tensor, toTensorObject } from './tensor.js';
 import type { ProgressInfo, RuntimeInfo, SessionMemory } from './types.js';
-import type { ModelInfo, TensorObject } from './wasm-modules.js';
+import type { ModelInfo, TensorObject, ValueInfo } from './wasm-modules.js';
 
 export declare namespace InferenceSession {
   /** What a model can be loaded from. A string is an address; in Node it may also be a path. */
@@ -169,12 +169,6 @@ export class InferenceSession {
 
   private constructor(client: Client, { info, version, subgraphs, compiler, canDecode }: OpenResult) {
     const { inputs, outputs, ...metadata } = info;
-    const toMetadata = ({ name, type, shape }: ModelInfo['inputs'][number]): InferenceSession.ValueMetadata => ({
-      name,
-      isTensor: true,
-      type: type as Tensor.Type,
-      shape,
-    });
     this.inputMetadata = inputs.map(toMetadata);
     this.outputMetadata = outputs.map(toMetadata);
     this.inputNames = inputs.map(({ name }) => name);
@@ -203,41 +197,13 @@ export class InferenceSession {
 
   /** @internal Loads a model, or what a card names. Options are checked already. */
   static async open(parts: OpenParts, options: InferenceSession.SessionOptions): Promise<[InferenceSession, OpenResult]> {
-    const { signal, onProgress } = options;
-    signal?.throwIfAborted();
-    const starting = Client.start(options.worker);
-    let client: Client;
-    try {
-      client = await abortable(starting, signal);
-    } catch (error) {
-      // Aborted while it started.
-      starting.then((started) => { started.release(); }, () => undefined);
-      throw error;
-    }
-    let end: (() => void) | undefined;
-    try {
-      const rest = await abortable(toRequest(parts, options, client.worker), signal);
-      const shared = shareModules(rest.wasm, client.worker);
-      ({ end } = shared);
-      const request: OpenRequest = { ...rest, wasm: shared.wasm, line: shared.line };
-      const { model, card, classifier, wasm, externalData } = request;
-      const sources = [model, card, classifier?.labels, wasm.engine, wasm.compiler, ...externalData.map(({ source }) => source)];
-      // To a worker nothing but a port is posted in place of a cache.
-      const ports = [request.line, request.cache].filter((port) => typeof port === 'object') as MessagePort[];
-      const transfer = client.worker ? [...sources.filter(isSource).flatMap(transferOf), ...ports] : [];
-      const result = await client.call('open', request, { signal, onProgress, transfer });
-      const session = new InferenceSession(client, result);
-      forgotten ??= new FinalizationRegistry((lost) => {
-        lost.releaseWhenIdle();
-      });
-      forgotten.register(session, client, session);
-      return [session, result];
-    } catch (error) {
-      client.release();
-      throw error;
-    } finally {
-      end?.();
-    }
+    const [client, result] = await ask('open', parts, options);
+    const session = new InferenceSession(client, result);
+    forgotten ??= new FinalizationRegistry((lost) => {
+      lost.releaseWhenIdle();
+    });
+    forgotten.register(session, client, session);
+    return [session, result];
   }
 
   /**
@@ -338,6 +304,54 @@ function toNames(fetches: InferenceSession.FetchesType): string[] {
 function buffersOf(tensors: TensorObject[]): ArrayBuffer[] {
   // A buffer that two inputs share is given away once.
   return [...new Set(tensors.flatMap(({ data }) => ('buffer' in data ? [data.buffer as ArrayBuffer] : [])))];
+}
+
+/** @internal An input or output, as the page gets to see it. */
+export function toMetadata({ name, type, shape }: ValueInfo): InferenceSession.ValueMetadata {
+  return { name, isTensor: true, type: type as Tensor.Type, shape };
+}
+
+/**
+ * @internal Starts a runtime and has it load something.
+ *
+ * @param more what the request has besides
+ * @returns the line to it, which is to be released, and the answer
+ */
+export async function ask<M extends 'open' | 'compile' | 'inspect'>(
+  method: M,
+  parts: OpenParts,
+  options: InferenceSession.SessionOptions,
+  more?: Omit<Methods[M][0], keyof OpenRequest>,
+): Promise<[Client, Methods[M][1]]> {
+  const { signal, onProgress } = options;
+  signal?.throwIfAborted();
+  const starting = Client.start(options.worker);
+  let client: Client;
+  try {
+    client = await abortable(starting, signal);
+  } catch (error) {
+    // Aborted while it started.
+    starting.then((started) => { started.release(); }, () => undefined);
+    throw error;
+  }
+  let end: (() => void) | undefined;
+  try {
+    const rest = await abortable(toRequest(parts, options, client.worker), signal);
+    const shared = shareModules(rest.wasm, client.worker);
+    ({ end } = shared);
+    const request = { ...rest, ...more, wasm: shared.wasm, line: shared.line };
+    const { model, card, classifier, wasm, externalData } = request;
+    const sources = [model, card, classifier?.labels, wasm.engine, wasm.compiler, ...externalData.map(({ source }) => source)];
+    // To a worker nothing but a port is posted in place of a cache.
+    const ports = [request.line, request.cache].filter((port) => typeof port === 'object') as MessagePort[];
+    const transfer = client.worker ? [...sources.filter(isSource).flatMap(transferOf), ...ports] : [];
+    return [client, await client.call(method, request, { signal, onProgress, transfer })];
+  } catch (error) {
+    client.release();
+    throw error;
+  } finally {
+    end?.();
+  }
 }
 
 function isSource(value: unknown): value is Source {

@@ -57,12 +57,31 @@ export interface MeasuredStep {
   macs: number;
 }
 
+/** What a plan consists of. */
+export interface PlanDescription {
+  /** By input shapes, most recently used last. */
+  variants: {
+    /** In the order of the model's inputs. */
+    inputShapes: number[][];
+    steps: (Pick<MeasuredStep, 'node' | 'opType' | 'kernel' | 'shape' | 'macs'> & {
+      /** The compiler's number for it, if it is a part that the engine has no step for. */
+      subgraph?: number;
+    })[];
+    /** Bytes that a run computes in. */
+    arenaBytes: number;
+  }[];
+  /** Bytes that the packed weights take. */
+  weightBytes: number;
+}
+
 /** A model ready to run. */
 export interface EngineSession {
   info(): ModelInfo;
   run(inputs: TensorObject[], outputs: string[] | undefined, options: { allowNaN?: boolean; profile?: boolean }): TensorObject[];
   /** The steps of the last run with `profile`. */
   profile(): MeasuredStep[];
+  /** What the plan consists of. */
+  describe(): PlanDescription;
   /** How many parts of the graph the compiler executes. */
   subgraphs(): number;
   /** Whether runs may ask the host. If not, the session does not refer to it, and the compiler's memory is given back. */
@@ -73,6 +92,8 @@ export interface EngineSession {
 /** A model as the compiler holds it. */
 export interface CompiledModel extends Host {
   plan(): Uint8Array;
+  /** Parts that the engine has no steps for, by the numbers that the plan has for them. */
+  fallbacks(): { id: number; nodes: { node: string; opType: string; reason: string }[] }[];
   free(): void;
 }
 

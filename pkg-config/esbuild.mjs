@@ -74,3 +74,37 @@ export function esbuildOptions(esbuild, { outdir = resolve(root, 'dist'), glue =
     logLevel: 'warning',
   };
 }
+
+/** Packages that are part of the command; their licences go into dist/cli-licenses.txt. */
+export const CLI_PACKAGES = [
+  // Its decoder is someone else's work, and says so at its start.
+  { name: 'jpeg-js', files: [{ file: 'LICENSE', part: /[^]*/ }, { file: 'lib/decoder.js', part: /Copyright 2011[^]*?(?=\*\/)/ }] },
+  { name: 'pngjs', files: [{ file: 'LICENSE', part: /[^]*/ }] },
+];
+
+/** The options for the command line's build. It uses the package as everybody does: dist/index.js stays outside. */
+export function cliOptions({ outfile = resolve(root, 'dist/cli.js') } = {}) {
+  return {
+    absWorkingDir: root,
+    entryPoints: ['js/cli/main.ts'],
+    outfile,
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node20',
+    minify: true,
+    charset: 'utf8',
+    legalComments: 'none',
+    banner: {
+      // The decoders are CommonJS and ask for modules of Node.
+      js: "#!/usr/bin/env node\nimport { createRequire } from 'node:module';const require = createRequire(import.meta.url);",
+    },
+    plugins: [{
+      name: 'package',
+      setup(build) {
+        build.onResolve({ filter: /^\.\.\/index\.js$/ }, () => ({ path: './index.js', external: true }));
+      },
+    }],
+    logLevel: 'warning',
+  };
+}

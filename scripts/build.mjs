@@ -6,7 +6,7 @@
 //
 // cargo decides itself what has to be compiled again (it knows which sources each module is made of); the steps after
 // it are keyed on the wasm file that cargo made, so that an unchanged tree does nothing.
-import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -138,7 +138,7 @@ async function buildJavaScript() {
   const glue = Object.keys(MODULES).filter((name) => !MODULES[name].glueOf).map((name) => join(WASM, name, `${name}.js`));
   const config = ['esbuild.mjs', 'tsconfig.json'].map((name) => join(CONFIG, name));
   const key = inputKey([join(ROOT, 'js'), ...glue, ...config, SELF, join(ROOT, 'package-lock.json')]);
-  const outputs = ['index.js', 'runtime.js', 'worker.js', 'index.d.ts'].map((name) => join(DIST, name));
+  const outputs = ['index.js', 'runtime.js', 'worker.js', 'cli.js', 'index.d.ts'].map((name) => join(DIST, name));
   if (isFresh('js', key, outputs)) return upToDate('dist/*.js', 'up to date');
   removeStamp('js');
   mkdirSync(DIST, { recursive: true });
@@ -147,14 +147,18 @@ async function buildJavaScript() {
     for (const name of readdirSync(DIST)) if (name.endsWith('.js')) rmSync(join(DIST, name));
     // Loaded here: with a fresh clone it is the set-up that installs it.
     const esbuild = await import('esbuild');
-    const { esbuildOptions } = await import(pathToFileURL(join(CONFIG, 'esbuild.mjs')).href);
+    const { cliOptions, CLI_PACKAGES, esbuildOptions } = await import(pathToFileURL(join(CONFIG, 'esbuild.mjs')).href);
     try {
       await esbuild.build({ ...esbuildOptions(esbuild), logLevel: 'silent' });
+      await esbuild.build({ ...cliOptions(), logLevel: 'silent' });
     } catch (error) {
       if (!error.errors) throw error;
       const messages = await esbuild.formatMessages(error.errors, { kind: 'error' });
       throw Object.assign(new Stop(`esbuild: ${error.errors.length} error(s)`), { tail: messages.join('').trimEnd() });
     }
+    chmodSync(join(DIST, 'cli.js'), 0o755);
+    const licence = ({ name, files }) => [`cli.js contains ${name}:`, ...files.map(({ file, part }) => part.exec(readFileSync(join(ROOT, 'node_modules', name, file), 'utf8'))[0].trim())];
+    writeFileSync(join(DIST, 'cli-licenses.txt'), `${CLI_PACKAGES.flatMap(licence).join('\n\n')}\n`);
   });
   await task('JavaScript: type declarations', async ({ exec }) => {
     for (const name of readdirSync(DIST)) if (name.endsWith('.d.ts')) rmSync(join(DIST, name));

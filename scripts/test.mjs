@@ -122,7 +122,9 @@ async function lint(result) {
   const folders = ['js', 'scripts', 'tests', 'www', 'pkg-config', 'benches', 'examples'].filter((name) => existsSync(join(ROOT, name)));
   await check(result, 'eslint', ({ exec }) =>
     exec(process.execPath, [nodeBin('eslint/bin/eslint.js'), '--config', join(CONFIG, 'eslint.config.js'), '--max-warnings', '0', '--no-error-on-unmatched-pattern', ...folders]));
-  await check(result, 'tsc', ({ exec }) => exec(process.execPath, [nodeBin('typescript/bin/tsc'), '-p', join(CONFIG, 'tsconfig.json'), '--noEmit']));
+  for (const config of ['tsconfig.json', 'tsconfig.cli.json']) {
+    await check(result, `tsc -p ${config}`, ({ exec }) => exec(process.execPath, [nodeBin('typescript/bin/tsc'), '-p', join(CONFIG, config), '--noEmit']));
+  }
 }
 
 /** Writes the fixtures that are missing or out of date: what other implementations compute, for the tests to compare with. */
