@@ -50,8 +50,17 @@ export function portTo(cache: CacheLike): MessagePort {
   return port2;
 }
 
+/** By port: one alone may listen to it. */
+const known = new WeakMap<MessagePort, CacheLike>();
+
 /** The worker's side. */
 export function cacheBehind(port: MessagePort): CacheLike {
+  let cache = known.get(port);
+  if (!cache) known.set(port, (cache = connect(port)));
+  return cache;
+}
+
+function connect(port: MessagePort): CacheLike {
   const waiting = new Map<number, { resolve(response: Response | undefined): void; reject(error: Error): void }>();
   let last = 0;
   port.onmessage = ({ data: { id, response, error } }: MessageEvent<Answer>) => {

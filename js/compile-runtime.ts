@@ -2,34 +2,37 @@
 
 import type { Fallback, FallbackNode } from './compile.js';
 import { InferenceError } from './errors.js';
-import { isPlan, load, type LoadOptions } from './loader.js';
+import { isPlan, type LoadOptions } from './loader.js';
+import type { Loaded, ModelFiles } from './model.js';
 import type { CompileRequest, CompileResult, InspectResult } from './protocol.js';
 import { openInputs, resolveShapes } from './shapes.js';
 import type { CompiledModel, CompilerModule, EngineModule, EngineSession, ModelInfo, PlanDescription } from './wasm-modules.js';
 
+type Shapes = CompileRequest['shapes'];
+
 export interface Tools {
   readonly options: LoadOptions;
-  /** Loads the module, and makes an instance. */
-  readonly engine: () => Promise<EngineModule>;
+  readonly files: ModelFiles;
+  readonly loaded: Loaded;
+  readonly engine: EngineModule;
+  /** Makes an instance. */
   readonly compiler: () => Promise<CompilerModule>;
-  /** Called when it turns out that the compiler is not needed. */
-  readonly noCompiler: () => void;
+  /** The error of a model that was not compiled. */
+  readonly explain: (error: unknown) => Promise<unknown>;
 }
 
 interface Compiled {
-  readonly bytes: Uint8Array;
   readonly plan: Uint8Array;
   readonly info: ModelInfo;
-  readonly build: string;
   readonly description: PlanDescription;
   /** Absent for plans. */
   readonly model?: CompiledModel;
 }
 
 /** A plan of the model that the engine runs by itself. */
-export async function compile(request: CompileRequest, tools: Tools): Promise<CompileResult> {
-  const { plan, info, description, model } = await prepare(request, tools);
-  const { file } = sourceOf(request);
+export async function compile(shapes: Shapes, tools: Tools): Promise<CompileResult> {
+  const { plan, info, description, model } = await prepare(shapes, tools);
+  const { file } = tools.files.model;
   if (!model) {
     throw new InferenceError('INVALID_OPTION', `${file} is a plan already`, { expected: 'an .onnx file', actual: 'a plan', hint: 'Use it as it is.' });
   }
@@ -54,12 +57,14 @@ export async function compile(request: CompileRequest, tools: Tools): Promise<Co
 }
 
 /** What the model, or plan, consists of. */
-export async function inspect(request: CompileRequest, tools: Tools): Promise<InspectResult> {
-  const { bytes, plan, info, build, description, model } = await prepare(request, tools);
+export async function inspect(shapes: Shapes, tools: Tools): Promise<InspectResult> {
+  const { plan, info, description, model } = await prepare(shapes, tools);
+  const [, traits = ''] = tools.engine.version().split('+');
+  const [build = ''] = traits.split('.');
   const parts = new Map(model?.fallbacks().map(({ id, nodes }) => [id, nodes.map(toNode)]));
   return {
     format: model ? 'onnx' : 'plan',
-    bytes: bytes.length,
+    bytes: tools.loaded.bytes.length,
     planBytes: plan.length,
     info,
     build,
@@ -81,11 +86,6 @@ export function hasFallbacks({ variants }: PlanDescription): boolean {
   return variants.some(({ steps }) => steps.some(({ subgraph }) => subgraph !== undefined));
 }
 
-function sourceOf({ model }: CompileRequest): NonNullable<CompileRequest['model']> {
-  if (!model) throw new Error('no model');
-  return model;
-}
-
 const toNode = ({ node, opType, reason }: { node: string; opType: string; reason: string }): FallbackNode => ({
   name: node,
   opType,
@@ -96,47 +96,34 @@ function fallbackNodes(model: CompiledModel): FallbackNode[] {
   return model.fallbacks().flatMap(({ nodes }) => nodes.map(toNode));
 }
 
-/** Loads what is asked for, compiles it for all shapes if it is a model, and has the engine load it. */
-async function prepare(request: CompileRequest, { options, ...modules }: Tools): Promise<Compiled> {
-  const source = sourceOf(request);
-  let compiler: Promise<CompilerModule> | undefined;
-  const onHead = (head: Uint8Array): void => {
-    if (isPlan(head)) {
-      modules.noCompiler();
-      return;
-    }
-    compiler = modules.compiler();
-    // Awaited later; until then a failure is not unhandled.
-    compiler.catch(() => undefined);
-  };
-  const [engine, bytes, ...externalData] = await Promise.all([
-    modules.engine(),
-    load(source, { ...options, integrity: request.integrity, onHead }),
-    ...request.externalData.map(async ({ path, source }) => ({ path, data: await load(source, { ...options, kind: 'data' }) })),
-  ]);
-  const [, traits = ''] = engine.version().split('+');
-  const [build = ''] = traits.split('.');
-  const { file } = source;
+/** Compiles what was loaded for all shapes, if it is a model, and has the engine load it. */
+async function prepare(sets: Shapes, { options, files, loaded, engine, compiler, explain }: Tools): Promise<Compiled> {
+  const { bytes, externalData } = loaded;
+  const { file } = files.model;
   let plan = bytes;
   let model: CompiledModel | undefined;
-  if (compiler) {
-    const { CompiledModel } = await compiler;
+  if (!isPlan(bytes)) {
+    const { CompiledModel } = await compiler();
     options.signal?.throwIfAborted();
     options.emit?.({ status: 'compile', file, progress: 0 });
-    const { freeDimensionOverrides } = request;
-    model = new CompiledModel(bytes, externalData, { freeDimensionOverrides });
-    // A model whose sizes are fixed is compiled by now; otherwise this plan has no steps.
-    const shapes = resolveShapes(withSession(engine, model.plan(), (session) => session.info()), request.shapes);
-    for (const [i, set] of shapes.entries()) {
-      options.signal?.throwIfAborted();
-      model.specialize(set);
-      options.emit?.({ status: 'compile', file, progress: (100 * (i + 1)) / shapes.length });
+    const { freeDimensionOverrides } = files.request;
+    try {
+      model = new CompiledModel(bytes, externalData, { freeDimensionOverrides });
+      // A model whose sizes are fixed is compiled by now; otherwise this plan has no steps.
+      const shapes = resolveShapes(withSession(engine, model.plan(), (session) => session.info()), sets);
+      for (const [i, set] of shapes.entries()) {
+        options.signal?.throwIfAborted();
+        model.specialize(set);
+        options.emit?.({ status: 'compile', file, progress: (100 * (i + 1)) / shapes.length });
+      }
+      plan = model.plan();
+    } catch (error) {
+      throw await explain(error);
     }
-    plan = model.plan();
   }
   const [info, description] = withSession(engine, plan, (session) => [session.info(), session.describe()] as const);
   options.emit?.({ status: 'ready', file });
-  return { bytes, plan, info, build, description, ...(model && { model }) };
+  return { plan, info, description, ...(model && { model }) };
 }
 
 function withSession<T>(engine: EngineModule, plan: Uint8Array, use: (session: EngineSession) => T): T {

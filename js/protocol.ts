@@ -97,6 +97,7 @@ export interface OpenResult {
 
 /** What to compile, or to look into. */
 export interface CompileRequest extends OpenRequest {
+  readonly model: Source;
   readonly shapes: readonly Readonly<Record<string, readonly number[]>>[];
 }
 

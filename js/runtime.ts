@@ -5,7 +5,9 @@ import createEngine from '#engine';
 import type { CardParts } from './card.js';
 import { describe, type ErrorObject, InferenceError, toObject } from './errors.js';
 import { isPlan, load, type LoadOptions, type Via } from './loader.js';
+import { type Loaded, ModelFiles, withoutCompiler } from './model.js';
 import { awaitModules, post as postModule } from './modules.js';
+import type { KeptPlans } from './kept-plans.js';
 import { canDecode, decode } from './pixels.js';
 import type {
   Call,
@@ -28,13 +30,11 @@ import type {
   WasmName,
 } from './protocol.js';
 import type { Labels, SessionMemory } from './types.js';
-import type { CompiledModel, CompilerModule, EngineModule, EngineSession, Init, ModelInfo } from './wasm-modules.js';
+import type { CompiledModel, CompilerModule, EngineModule, EngineSession, Host, Init, ModelInfo, TensorObject } from './wasm-modules.js';
 import { loadModule } from './wasm.js';
 
 export { decode } from './pixels.js';
 
-/** Bytes of model and external data of which it is certain that they cannot be compiled: that takes three times as much. */
-const MAX_COMPILED = 2 ** 32 / 3;
 /** Bytes of memory at which a crash is for want of more. */
 const NEARLY_FULL = 3 * 2 ** 30;
 
@@ -55,6 +55,16 @@ export class Runtime {
   #opened: Opened | undefined;
   #compiled: CompiledModel | undefined;
   #memories: Partial<Record<WasmName, WebAssembly.Memory>> = {};
+  #kept: KeptPlans | undefined;
+  /** The error of a model that was not compiled. */
+  async #explain(files: ModelFiles, error: unknown): Promise<unknown> {
+    const full = isCrash(error) && (this.#memories.compiler?.buffer.byteLength ?? 0) > NEARLY_FULL;
+    if (full) return files.tooLarge();
+    return toObject(error).code === 'EXTERNAL_DATA_MISSING' ? (await import('./external.js')).withAddresses(error, files.model.url) : error;
+  }
+
+  /** Gets a kept plan's session ready for input shapes that the plan has no steps for. */
+  #prepare: ((inputs: readonly TensorObject[]) => Promise<void>) | undefined;
 
   constructor(post: Post) {
     this.#post = post;
@@ -85,6 +95,8 @@ export class Runtime {
   }
 
   #forget(): void {
+    this.#kept?.stop();
+    this.#prepare = undefined;
     this.#opened = undefined;
     this.#compiled = undefined;
     this.#memories = {};
@@ -127,14 +139,16 @@ export class Runtime {
   async #compile(method: 'compile' | 'inspect', request: CompileRequest, emit: Emit): Promise<CompileResult | InspectResult> {
     const options = this.#loadOptions(request, emit);
     const start = startModules(request, options.emit);
-    const { compile, inspect } = await import('./compile-runtime.js');
-    return (method === 'compile' ? compile : inspect)(request, {
+    const engine = start('engine').then((module) => this.#instantiate('engine', createEngine(), module));
+    const files = new ModelFiles(request, request.model, options, () => start('compiler'), engine);
+    const [{ compile, inspect }, loaded] = await Promise.all([import('./compile-runtime.js'), files.load()]);
+    return (method === 'compile' ? compile : inspect)(request.shapes, {
       options,
-      engine: async () => this.#instantiate('engine', createEngine(), await start('engine')),
+      files,
+      loaded,
+      engine: await engine,
       compiler: async () => this.#instantiate('compiler', (await import('#compiler')).default(), await start('compiler')),
-      noCompiler: () => {
-        withoutCompiler(request);
-      },
+      explain: (error) => this.#explain(files, error),
     });
   }
 
@@ -173,72 +187,28 @@ export class Runtime {
 
     const { card, model, spec } = request.card ? await loadCard(request.card, options) : { model: request.model, spec: request.classifier };
     if (!model) throw new Error('no model');
-    const sizes = new Map<string, number>();
-    const total = (): number => [...sizes.values()].reduce((sum, size) => sum + size, 0);
-    let compiles = request.externalData.length > 0;
-    // Before memory is asked for.
-    const weigh = async (): Promise<void> => {
-      if (compiles && total() > MAX_COMPILED) throw (await import('./external.js')).tooLarge(total());
-    };
-    const onSize = (path: string) => (size: number): Promise<void> => {
-      sizes.set(path, size);
-      return weigh();
-    };
-    const [engine, bytes, labels, ...externalData] = await Promise.all([
-      start('engine').then(async (module) => {
-        const instance = await this.#instantiate('engine', createEngine(), module);
+    const loading = start('engine').then((module) => this.#instantiate('engine', createEngine(), module));
+    const files = new ModelFiles(request, model, { ...options, size: card?.bytes }, () => start('compiler'), loading);
+    const [engine, { plan, loaded }, labels] = await Promise.all([
+      loading.then((instance) => {
         // One pixel through the real thing checks the settings while the model is still on its way.
         if (spec) instance.preprocess(new Uint8Array(4), 1, 1, spec.input);
         return instance;
       }),
-      load(model, {
-        ...options,
-        size: card?.bytes,
-        integrity: request.integrity,
-        onSize: onSize(''),
-        onHead: (head) => {
-          compiles ||= !isPlan(head);
-          if (!isPlan(head)) void start('compiler');
-          else withoutCompiler(request);
-          return weigh();
-        },
-      }),
+      files.find(),
       loadLabels(spec?.labels, options),
-      ...request.externalData.map(async ({ path, source }) => ({ path, data: await load(source, { ...options, kind: 'data', onSize: onSize(path) }) })),
     ]);
 
-    const file = model.file;
-    options.emit?.({ status: 'compile', file });
-    let plan = bytes;
-    if (!isPlan(bytes)) {
-      const module = await start('compiler');
-      // Most pages have their models compiled.
-      const { default: createCompiler } = await import('#compiler');
-      const { CompiledModel }: CompilerModule = await this.#instantiate('compiler', createCompiler(), module);
-      options.signal?.throwIfAborted();
-      const { freeDimensionOverrides } = request;
-      try {
-        this.#compiled = new CompiledModel(bytes, externalData, { freeDimensionOverrides });
-        plan = this.#compiled.plan();
-      } catch (error) {
-        const full = isCrash(error) && (this.#memories.compiler?.buffer.byteLength ?? 0) > NEARLY_FULL;
-        if (full) throw (await import('./external.js')).tooLarge(total());
-        if (toObject(error).code === 'EXTERNAL_DATA_MISSING') throw (await import('./external.js')).withAddresses(error, model.url);
-        throw error;
-      }
-    }
-    options.signal?.throwIfAborted();
-    const session = new engine.EngineSession(plan, this.#compiled);
-    if (!session.needsHost()) {
-      this.#compiled?.free();
-      this.#compiled = undefined;
-      delete this.#memories.compiler;
-    }
+    this.#kept = files.kept;
+    options.emit?.({ status: 'compile', file: model.file });
+    const again = plan && (await openKept(engine, plan, files));
+    const session = again ?? (await this.#compileAll(engine, files, loaded ?? (await files.load()), () => start('compiler')));
     const info = session.info();
     this.#opened = { engine, session, info, allowNaN: request.allowNaN };
     const classifier = spec && { ...spec, labels, card };
     if (classifier) checkClassifier(this.#opened, classifier);
-    options.emit?.({ status: 'ready', file });
+    if (again?.needsHost()) this.#prepare = this.#preparation(this.#opened, files);
+    options.emit?.({ status: 'ready', file: model.file });
     return {
       info,
       version: engine.version(),
@@ -246,6 +216,60 @@ export class Runtime {
       compiler: this.#compiled !== undefined,
       classifier,
       canDecode: canDecode(),
+    };
+  }
+
+  /** The session of a model that was downloaded; of a plan, too. `shapes` are input shapes that are wanted. */
+  async #compileAll(
+    engine: EngineModule,
+    files: ModelFiles,
+    { bytes, externalData }: Loaded,
+    compiler: () => Promise<WebAssembly.Module>,
+    shapes?: number[][],
+  ): Promise<EngineSession> {
+    if (isPlan(bytes)) return new engine.EngineSession(bytes, undefined);
+    const { kept, request } = files;
+    const module = await compiler();
+    // Most pages have their models compiled.
+    const { default: createCompiler } = await import('#compiler');
+    const { CompiledModel }: CompilerModule = await this.#instantiate('compiler', createCompiler(), module);
+    this.#abort.signal.throwIfAborted();
+    const { freeDimensionOverrides } = request;
+    let compiled: CompiledModel;
+    let host: Host;
+    let plan: Uint8Array;
+    try {
+      compiled = new CompiledModel(bytes, externalData, { freeDimensionOverrides });
+      this.#compiled = compiled;
+      host = kept?.host(compiled, () => session.describe()) ?? compiled;
+      if (shapes) host.specialize(shapes);
+      plan = compiled.plan();
+    } catch (error) {
+      throw await this.#explain(files, error);
+    }
+    const session: EngineSession = new engine.EngineSession(plan, host);
+    if (!session.needsHost()) {
+      void kept?.keep(plan);
+      compiled.free();
+      this.#compiled = undefined;
+      delete this.#memories.compiler;
+    }
+    return session;
+  }
+
+  /** Gets a kept plan's session ready for input shapes that the plan has no steps for: the model is compiled after all. */
+  #preparation(opened: Opened, files: ModelFiles): (inputs: readonly TensorObject[]) => Promise<void> {
+    const description = opened.session.describe();
+    return async (inputs) => {
+      const shapes = files.kept?.missing(description, opened.info, inputs);
+      if (!shapes) return;
+      // Not one that another session compiles: what is said of it has been said.
+      const compiler = loadModule('compiler', files.request.wasm);
+      compiler.catch(() => undefined);
+      const session = await this.#compileAll(opened.engine, files, await files.load(), () => compiler, shapes);
+      opened.session.free();
+      this.#opened = { ...opened, session };
+      this.#prepare = undefined;
     };
   }
 
@@ -269,7 +293,8 @@ export class Runtime {
     return classifier;
   }
 
-  #run({ inputs, outputs, profile }: RunRequest): RunResult {
+  async #run({ inputs, outputs, profile }: RunRequest): Promise<RunResult> {
+    await this.#prepare?.(inputs);
     const { session, allowNaN } = this.#session();
     const began = performance.timeOrigin + performance.now();
     const results = session.run(inputs, outputs, { allowNaN, profile });
@@ -280,9 +305,11 @@ export class Runtime {
     const times = [performance.now()];
     const pixels = await decode(image);
     times.push(performance.now());
-    const { engine, session, info, allowNaN } = this.#session();
+    const { engine, info, allowNaN } = this.#session();
     const tensor = engine.preprocess(pixels.data, pixels.width, pixels.height, input);
     tensor.name = info.inputs[0]?.name ?? '';
+    await this.#prepare?.([tensor]);
+    const { session } = this.#session();
     times.push(performance.now());
     const [scores] = session.run([tensor], info.outputs.slice(0, 1).map(({ name }) => name), { allowNaN });
     times.push(performance.now());
@@ -324,9 +351,17 @@ function startModules({ line, wasm }: OpenRequest, emit: Emit | undefined): (nam
   };
 }
 
-/** Tells sessions that wait for this one's compiler that it has none. */
-function withoutCompiler({ line }: OpenRequest): void {
-  if (line) postModule(line, { name: 'compiler', module: undefined });
+/** The session of a kept plan; undefined if it is of no use. */
+async function openKept(engine: EngineModule, plan: Uint8Array, { kept, request }: ModelFiles): Promise<EngineSession | undefined> {
+  try {
+    const session = new engine.EngineSession(plan, undefined);
+    withoutCompiler(request);
+    return session;
+  } catch (error) {
+    await kept?.drop();
+    if (isCrash(error)) throw error;
+    return undefined;
+  }
 }
 
 /** The way downloads take: its code comes while the engine is fetched. */

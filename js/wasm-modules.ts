@@ -121,7 +121,7 @@ export interface CompilerModule {
   init: Init;
   CompiledModel: new (
     model: Uint8Array,
-    externalData: ExternalFile[],
+    externalData: readonly ExternalFile[],
     options: { freeDimensionOverrides?: Readonly<Record<string, number>> | undefined },
   ) => CompiledModel;
 }

@@ -44,6 +44,10 @@ export class CompiledModel {
     return this.plan();
   }
 
+  fallbacks() {
+    return this.model.op === 'host' ? [{ id: 7, nodes: [{ node: 'n0', opType: 'host', reason: 'operator' }] }] : [];
+  }
+
   runSubgraph(id, inputs) {
     return inputs.map((input) => ({ ...input, data: new Uint8Array(Float32Array.of(id).buffer) }));
   }

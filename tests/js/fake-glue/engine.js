@@ -82,6 +82,12 @@ export class EngineSession {
     return (outputs ?? model.outputs.map(({ name }) => name)).map((name) => (result instanceof Uint8Array ? { ...tensor(name, []), dims: [result.length / 4], data: result } : tensor(name, result)));
   }
 
+  describe() {
+    const subgraph = this.needsHost() ? { subgraph: 7 } : {};
+    const steps = [{ node: 'n0', opType: this.model.op, kernel: 'fake', shape: [1, 2], macs: 3, ...subgraph }];
+    return { variants: [{ inputShapes: this.model.inputs.map(({ shape }) => shape.map((size) => (typeof size === 'number' ? size : 1))), steps, arenaBytes: 8 }], weightBytes: 4 };
+  }
+
   subgraphs() {
     return this.needsHost() ? 1 : 0;
   }
