@@ -317,9 +317,14 @@ test('all ways a picture may be turned', async () => {
     assert.deepEqual([picture.width, picture.height], [3, 2], orientation);
     assert.deepEqual([...new Uint32Array(picture.data.buffer)], upright.flat(), `orientation ${orientation}`);
   }
-  const exif = (value, endian) => Buffer.from(endian === 'little'
-    ? `ffd8ffe1002245786966000049492a00080000000100120103000100000${value}00000000000000`
-    : `ffd8ffe100224578696600004d4d002a00000008000101120003000000010000`.slice(0, -4) + `000${value}000000000000`, 'hex');
+  const exif = (value, endian) => {
+    const [two, four] = endian === 'little' ? [(n) => [n, 0], (n) => [n, 0, 0, 0]] : [(n) => [0, n], (n) => [0, 0, 0, n]];
+    const order = endian === 'little' ? [0x49, 0x49] : [0x4d, 0x4d];
+    const tag = endian === 'little' ? [0x12, 0x01] : [0x01, 0x12];
+    // One entry: its tag, a 16-bit number, one of them, and which.
+    const tiff = [...order, ...two(42), ...four(8), ...two(1), ...tag, ...two(3), ...four(1), ...two(value), 0, 0, ...four(0)];
+    return Uint8Array.from([0xff, 0xd8, 0xff, 0xe1, 0, tiff.length + 8, ...Buffer.from('Exif\0\0'), ...tiff]);
+  };
   for (const endian of ['little', 'big']) for (const value of [1, 3, 6, 8]) assert.equal(orientationOf(exif(value, endian)), value, `${endian} ${value}`);
   assert.equal(orientationOf(exif(9, 'little')), 1);
   const whole = exif(6, 'little');

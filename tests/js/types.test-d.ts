@@ -3,11 +3,13 @@
 import {
   type Classification,
   type ClassificationResult,
+  compileModel,
   type ErrorCode,
   ImageClassifier,
   ImageError,
   InferenceError,
   InferenceSession,
+  inspectModel,
   LoadError,
   type ModelCard,
   type ProgressInfo,
@@ -155,3 +157,19 @@ if (thrown instanceof InferenceError) {
 }
 const errors: InferenceError[] = [new ImageError('IMAGE_DECODE', 'x'), new LoadError('WASM_LOAD', 'x', { hint: 'y' })];
 same<(typeof errors)[number], InferenceError>();
+
+// Plans.
+const plan = await compileModel('/model.onnx', { shapes: [{ input: [1, 3, 224, 224] }], freeDimensionOverrides: { batch: 1 } });
+same<typeof plan, Uint8Array>();
+await InferenceSession.create(plan);
+const { variants, inputs, format } = await inspectModel(plan, { worker: false });
+same<typeof format, 'onnx' | 'plan'>();
+same<typeof inputs, readonly InferenceSession.ValueMetadata[]>();
+for (const { fallbacks, steps } of variants) {
+  console.table(steps);
+  for (const { nodes } of fallbacks) for (const { reason } of nodes) same<typeof reason, 'operator' | 'form' | 'size' | 'whole'>();
+}
+// @ts-expect-error -- sizes are numbers
+await compileModel('/model.onnx', { shapes: [{ input: '1,3' }] });
+// @ts-expect-error -- an option of sessions
+await compileModel('/model.onnx', { allowNaN: true });
