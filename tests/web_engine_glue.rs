@@ -341,6 +341,34 @@ async fn plans_that_need_no_host_do_without() {
 }
 
 #[test]
+async fn a_plan_is_described() {
+    let session = session(&hosted(&[1, 3]), &host(&[])).await;
+    let description = call(&session, "describe", &[]).unwrap();
+    assert!(get(&description, "weightBytes").as_f64().is_some());
+    let variants: Array = get(&description, "variants").unchecked_into();
+    assert_eq!(variants.length(), 2);
+    for (variant, batch) in variants.iter().zip([1, 3]) {
+        assert_eq!(text(&get(&variant, "inputShapes")), format!("[[{batch},2],[{batch},2]]"));
+        assert!(get(&variant, "arenaBytes").as_f64().is_some());
+        let step =
+            format!(r#"{{"node":"node","opType":"Op","kernel":"tract","shape":[{batch},2],"macs":0,"subgraph":7}}"#);
+        assert_eq!(text(&get(&variant, "steps")), format!("[{step}]"));
+    }
+    let alone = open(&identity(DataType::Float32, &[2]).encode(), &JsValue::UNDEFINED).await.unwrap();
+    let variants: Array = get(&call(&alone, "describe", &[]).unwrap(), "variants").unchecked_into();
+    assert_eq!(text(&get(&variants.get(0), "steps")), "[]");
+}
+
+#[test]
+async fn shapes_that_a_plan_lacks_are_named() {
+    let alone = session(&hosted(&[1, 3]), &JsValue::UNDEFINED).await;
+    let inputs = [floats("a", &[2, 2], &[1.0; 4]), floats("b", &[2, 2], &[2.0; 4])];
+    let error = run_all(&alone, &inputs);
+    assert_eq!(code(error.clone()), "INPUT_SHAPE");
+    assert_eq!(text(&get(&error.unwrap_err(), "expected")), r#""a [1, 2], b [1, 2]; a [3, 2], b [3, 2]""#);
+}
+
+#[test]
 async fn bad_plans_are_thrown() {
     let good = identity(DataType::Float32, &[2]).encode();
     let mut newer = good.clone();
