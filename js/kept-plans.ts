@@ -29,6 +29,7 @@ export class KeptPlans {
   /** Hash of the model in the form of an integrity attribute, once it is known. */
   #identity: string | undefined;
   #externalIdentities: (string | undefined)[];
+  #forbidden = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** Shapes of the kept plan that the compiler has no steps for yet. */
   #older: number[][][] = [];
@@ -75,10 +76,15 @@ export class KeptPlans {
     return this.#identity;
   }
 
+  /** Heeds what a server says of keeping its answer: that goes for what is made of it, too. */
+  heed(headers: Headers): void {
+    this.#forbidden ||= /\bno-store\b/i.test(headers.get('cache-control') ?? '');
+  }
+
   /** Keeps a plan in place of what was kept for this address. Never throws. */
   async keep(plan: Uint8Array): Promise<void> {
     const key = this.#key();
-    if (key === undefined) return;
+    if (key === undefined || this.#forbidden) return;
     const [version, hash] = await Promise.all([this.#version, identityOf(plan)]);
     // The thread may end at any moment. In this order it leaves nothing behind that nobody knows of.
     if (this.#model.url !== undefined) {

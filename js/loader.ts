@@ -18,6 +18,8 @@ export interface LoadOptions {
   readonly onHead?: ((head: Uint8Array) => void | Promise<void>) | undefined;
   /** Called as soon as it is known how many bytes there are; may throw to stop the download. */
   readonly onSize?: ((bytes: number) => void | Promise<void>) | undefined;
+  /** Called with the headers of a server's answer. */
+  readonly onHeaders?: ((headers: Headers) => void) | undefined;
   /** Bytes to expect when the server does not say. */
   readonly size?: number | undefined;
   /** `sha256-<base64>`, as in the integrity attribute of HTML; sha384 and sha512 too. */
@@ -89,6 +91,7 @@ export async function open(source: Source, { signal }: LoadOptions, headers?: He
 export async function receive(source: Opened, options: LoadOptions): Promise<Uint8Array> {
   const { file, body, head } = source;
   if (head && (head.status < 200 || head.status > 299)) throw await (await diagnose()).httpError(source);
+  if (source.headers) options.onHeaders?.(source.headers);
   options.emit?.({ status: 'download', file });
   let bytes: Uint8Array;
   if (body instanceof Uint8Array || body instanceof Blob) {

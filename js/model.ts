@@ -86,11 +86,12 @@ export class ModelFiles {
       else void Promise.resolve(likely).then((isLikely) => { if (!isLikely) this.#startCompiler(); });
       return weigh();
     };
+    const options = { ...this.#options, onHeaders: kept && ((headers: Headers) => { kept.heed(headers); }) };
     const [bytes, ...externalData] = await Promise.all([
-      load(model, { ...this.#options, integrity: request.integrity ?? model.integrity ?? kept?.integrity, onSize: onSize(''), onHead }),
+      load(model, { ...options, integrity: request.integrity ?? model.integrity ?? kept?.integrity, onSize: onSize(''), onHead }),
       ...request.externalData.map(async ({ path, source }) => ({
         path,
-        data: await load(source, { ...this.#options, size: undefined, kind: 'data', onSize: onSize(path) }),
+        data: await load(source, { ...options, size: undefined, kind: 'data', onSize: onSize(path) }),
       })),
     ]);
     return { bytes, externalData };

@@ -266,6 +266,21 @@ describe('plans', () => {
       assert.deepEqual(third.value, first.value);
     });
 
+    test('nor where the server does not want it', async () => {
+      const pattern = `**/${small}/model.onnx`;
+      const body = Buffer.from(readBytes(`${small}/model.onnx`));
+      await browser.context.route(pattern, (route) => route.fulfill({ body, headers: { 'cache-control': 'private, no-store' }, contentType: 'application/octet-stream' }));
+      try {
+        const first = await visit(runModel, { ...smallCase, wait: 1000 });
+        assert.deepEqual(await waitForPlans(0), []);
+        const second = await visit(runModel, smallCase);
+        assert.equal(second.compiler, true);
+        assert.deepEqual(second.value, first.value);
+      } finally {
+        await browser.context.unroute(pattern);
+      }
+    });
+
     test('in a place of the caller\'s own', async () => {
       const { value } = await visit(async ({ model, input }) => {
         const kept = new Map();
