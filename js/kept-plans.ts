@@ -61,7 +61,9 @@ export class KeptPlans {
   /** Whether the model at this address had a plan, so that the compiler will hardly be needed. */
   async isLikely(): Promise<boolean> {
     // What is in memory is hashed at once: it need not be guessed.
-    return this.#model.url === undefined || (await this.#store.get(this.#note())) !== undefined;
+    if (this.#model.url === undefined) return true;
+    const key = await this.#noted();
+    return key !== undefined && (await this.#store.get(key)) !== undefined;
   }
 
   /** The plan of a model that was loaded. */
@@ -88,11 +90,13 @@ export class KeptPlans {
     const [version, hash] = await Promise.all([this.#version, identityOf(plan)]);
     // The thread may end at any moment. In this order it leaves nothing behind that nobody knows of.
     if (this.#model.url !== undefined) {
-      const before = await this.#store.get(this.#note()).then((note) => note?.text(), () => undefined);
+      const before = await this.#noted();
       if (before !== undefined && before !== key) await this.#store.delete(before);
       if (before !== key && !(await this.#store.put(this.#note(), new TextEncoder().encode(key)))) return;
     }
-    await this.#store.put(key, plan, { [VERSION]: version, [HASH]: hash });
+    const done = await this.#store.put(key, plan, { [VERSION]: version, [HASH]: hash });
+    // Storage is full.
+    if (!done) await this.#store.delete(this.#note());
   }
 
   /** Forgets a plan that is of no use. */
@@ -160,6 +164,12 @@ export class KeptPlans {
   /** Where it is noted which plan was made of an address. */
   #note(): string {
     return `plan of ${JSON.stringify([this.#model.url, this.#overrides()])}`;
+  }
+
+  /** The key of the plan that was made of this address last. */
+  async #noted(): Promise<string | undefined> {
+    const note = await this.#store.get(this.#note());
+    return note?.text().catch(() => undefined);
   }
 
   #overrides(): [string, number][] {
