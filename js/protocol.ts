@@ -2,8 +2,8 @@
 // A runtime serves one session, one call at a time: the page keeps the queue (see client.ts).
 
 import type { ErrorObject } from './errors.js';
-import type { ClassifierOutput, ImageInput, Labels, ModelCard, Pixels, ProgressInfo, SessionMemory, Timings } from './types.js';
-import type { MeasuredStep, ModelInfo, TensorObject } from './wasm-modules.js';
+import type { ClassifierOutput, ImageInput, ImageView, Labels, ModelCard, Pixels, ProgressInfo, SessionMemory, Timings } from './types.js';
+import type { ClassifySpec, MeasuredStep, ModelInfo, RankedClass, TensorObject } from './wasm-modules.js';
 
 /** Something to load: an address, or a body that is already there. */
 export interface Source {
@@ -46,6 +46,10 @@ export interface ClassifierInfo {
   readonly output?: ClassifierOutput | undefined;
   readonly labels?: Labels | undefined;
   readonly card?: ModelCard | undefined;
+  /** Classes of the model; undefined where it does not say. */
+  readonly classes: number | undefined;
+  /** Whether pictures can be decoded there. */
+  readonly canDecode: boolean;
 }
 
 export interface OpenRequest {
@@ -71,24 +75,42 @@ export interface OpenResult {
   /** The modules in use, for the next worker. */
   readonly modules: Partial<Record<WasmName, WebAssembly.Module>>;
   readonly classifier?: ClassifierInfo | undefined;
-  /** Whether pictures can be decoded there. */
-  readonly canDecode: boolean;
 }
 
 /** A picture as it is posted. */
 export type PortableImage = Pixels | Blob | ImageBitmap | VideoFrame;
 
 export interface ClassifyRequest {
-  readonly image: PortableImage;
+  readonly images: readonly PortableImage[];
+  /** Whether errors say which of them they are about. */
+  readonly numbered: boolean;
   readonly input: ImageInput;
-  readonly activation: ClassifierOutput['activation'];
-  readonly topK: number;
-  readonly threshold: number | undefined;
+  readonly view: ImageView;
+  readonly spec: ClassifySpec;
+  /** For a picture of a stream. */
+  readonly smoothing?: Smoothing | undefined;
+}
+
+/** Averages the scores with those of earlier pictures. */
+export interface Smoothing {
+  /** Of the pictures so far; undefined for the first one. */
+  readonly average?: Float32Array | undefined;
+  /** Its weight, 0 to 1. */
+  readonly keep: number;
 }
 
 export interface ClassifyResult {
-  readonly best: readonly { readonly index: number; readonly score: number }[];
+  /** The best classes of each picture. */
+  readonly best: readonly (readonly RankedClass[])[];
   readonly timings: Timings;
+  /** For the next picture of the stream. */
+  readonly average?: Float32Array | undefined;
+}
+
+export interface PreprocessRequest {
+  readonly image: PortableImage;
+  readonly input: ImageInput;
+  readonly view: ImageView;
 }
 
 export interface RunRequest {
@@ -110,6 +132,9 @@ export interface Methods {
   classifier: [ClassifierSpec, ClassifierInfo];
   run: [RunRequest, RunResult];
   classify: [ClassifyRequest, ClassifyResult];
+  /** Loads the engine alone, for `preprocess`; gives whether pictures can be decoded there. */
+  engine: [{ readonly wasm: WasmSources }, { readonly canDecode: boolean }];
+  preprocess: [PreprocessRequest, { readonly outputs: [TensorObject] }];
   memory: [undefined, SessionMemory];
 }
 

@@ -5,7 +5,6 @@ import createEngine from '#engine';
 import { beside, integrityOf, loadCard, loadLabels } from './card.js';
 import { describe, type ErrorObject, InferenceError, toObject } from './errors.js';
 import { canVerify, isPlan, load, type LoadOptions } from './loader.js';
-import { canDecode, decode } from './pixels.js';
 import type {
   Call,
   ClassifierInfo,
@@ -16,6 +15,7 @@ import type {
   Methods,
   OpenRequest,
   OpenResult,
+  PreprocessRequest,
   Reply,
   RunRequest,
   RunResult,
@@ -24,8 +24,6 @@ import type {
 import type { ProgressInfo, SessionMemory } from './types.js';
 import type { CompiledModel, CompilerModule, EngineModule, EngineSession, Init, ModelInfo } from './wasm-modules.js';
 import { loadModule } from './wasm.js';
-
-export { decode } from './pixels.js';
 
 /** Sends a reply; what is in `transfer` is given away. */
 export type Post = (reply: Reply, transfer: Transferable[]) => void;
@@ -43,6 +41,8 @@ export class Runtime {
   readonly #abort = new AbortController();
   #opened: Opened | undefined;
   #compiled: CompiledModel | undefined;
+  /** Without a session, for pictures only. */
+  #engine: EngineModule | undefined;
   #memories: Partial<Record<WasmName, WebAssembly.Memory>> = {};
 
   constructor(post: Post) {
@@ -76,6 +76,7 @@ export class Runtime {
   #forget(): void {
     this.#opened = undefined;
     this.#compiled = undefined;
+    this.#engine = undefined;
     this.#memories = {};
   }
 
@@ -91,6 +92,10 @@ export class Runtime {
         return this.#run(call.request);
       case 'classify':
         return this.#classify(call.request);
+      case 'engine':
+        return this.#loadEngine(call.request);
+      case 'preprocess':
+        return this.#preprocess(call.request);
       case 'memory':
         this.#session();
         return this.#memory();
@@ -150,6 +155,10 @@ export class Runtime {
       request.card && card
         ? { input: card.input, output: card.output, labels: card.labels === undefined ? undefined : beside(request.card, card.labels) }
         : request.classifier;
+    // Only classifiers need it.
+    const pictures = spec && import('./image-runtime.js');
+    // Awaited later; until then a failure is not unhandled.
+    pictures?.catch(() => undefined);
     const [engine, bytes, labels, ...externalData] = await Promise.all([
       start('engine').then(async (module) => {
         const instance = await this.#instantiate('engine', createEngine(), module);
@@ -193,8 +202,7 @@ export class Runtime {
     }
     const info = session.info();
     this.#opened = { engine, session, info, allowNaN: request.allowNaN };
-    const classifier = spec && { ...spec, labels, card };
-    if (classifier) checkClassifier(this.#opened, classifier);
+    const classifier = spec && (await pictures)?.toClassifier(engine, info, { ...spec, labels, card });
     options.emit?.({ status: 'ready', file });
     return {
       info,
@@ -203,7 +211,6 @@ export class Runtime {
       compiler: this.#compiled !== undefined,
       modules,
       classifier,
-      canDecode: canDecode(),
     };
   }
 
@@ -222,9 +229,12 @@ export class Runtime {
   }
 
   async #classifier(spec: ClassifierSpec): Promise<ClassifierInfo> {
-    const classifier = { ...spec, labels: await loadLabels(spec.labels, { signal: this.#abort.signal }) };
-    checkClassifier(this.#session(), classifier);
-    return classifier;
+    const [{ toClassifier }, labels] = await Promise.all([
+      import('./image-runtime.js'),
+      loadLabels(spec.labels, { signal: this.#abort.signal }),
+    ]);
+    const { engine, info } = this.#session();
+    return toClassifier(engine, info, { ...spec, labels });
   }
 
   #run({ inputs, outputs, profile }: RunRequest): RunResult {
@@ -234,48 +244,29 @@ export class Runtime {
     return { outputs: results, profile: profile ? { steps: session.profile(), began } : undefined };
   }
 
-  async #classify({ image, input, activation, topK, threshold }: ClassifyRequest): Promise<ClassifyResult> {
-    const times = [performance.now()];
-    const pixels = await decode(image);
-    times.push(performance.now());
-    const { engine, session, info, allowNaN } = this.#session();
-    const tensor = engine.preprocess(pixels.data, pixels.width, pixels.height, input);
-    tensor.name = info.inputs[0]?.name ?? '';
-    times.push(performance.now());
-    const [scores] = session.run([tensor], info.outputs.slice(0, 1).map(({ name }) => name), { allowNaN });
-    times.push(performance.now());
-    const [best = []] = scores ? engine.classify(scores, { topK, threshold, activation }) : [];
-    times.push(performance.now());
-    const lap = (i: number): number => (times[i + 1] ?? 0) - (times[i] ?? 0);
-    return { best, timings: { decode: lap(0), preprocess: lap(1), inference: lap(2), postprocess: lap(3) } };
+  async #classify(request: ClassifyRequest): Promise<ClassifyResult> {
+    const { classify } = await import('./image-runtime.js');
+    return classify(request, () => {
+      const { engine, session, info, allowNaN } = this.#session();
+      return { engine, info, run: (inputs, outputs) => session.run(inputs, outputs, { allowNaN }) };
+    });
   }
-}
 
-/** That settings and labels fit the model: found when it is opened rather than with the first picture. */
-function checkClassifier({ engine, info }: Opened, { input, labels }: ClassifierInfo): void {
-  const fail = (message: string, expected: string, actual: string, hint: string): never => {
-    throw new InferenceError('INVALID_OPTION', message, { input: info.inputs[0]?.name, expected, actual, hint });
-  };
-  const [wanted] = info.inputs;
-  if (!wanted || info.inputs.length > 1) {
-    return fail('A classifier needs a model with one input', '1 input', `${info.inputs.length} inputs`, 'Use InferenceSession for other models.');
+  /** For pictures only: there is no session. */
+  async #loadEngine({ wasm }: Methods['engine'][0]): Promise<Methods['engine'][1]> {
+    const [{ canDecode }] = await Promise.all([
+      import('./image-runtime.js'),
+      loadModule('engine', wasm).then(async (module) => {
+        this.#engine = await this.#instantiate('engine', createEngine(), module);
+      }),
+    ]);
+    return { canDecode: canDecode() };
   }
-  const { type, dims } = engine.preprocess(new Uint8Array(4), 1, 1, input);
-  const fits = dims.length === wanted.shape.length && wanted.shape.every((size, i) => typeof size === 'string' || size === dims[i]);
-  if (type !== wanted.type || !fits) {
-    const [expected, actual] = [`${wanted.type} [${wanted.shape.join(', ')}]`, `${type} [${dims.join(', ')}]`];
-    fail(`The input settings make ${actual}, the model takes ${expected}`, expected, actual, 'Correct size, layout or type.');
-  }
-  // [batch, classes] or [batch, classes, 1, 1]
-  const shape = info.outputs[0]?.shape ?? [];
-  const classes = shape[shape.length > 1 ? 1 : 0];
-  if (Array.isArray(labels) && typeof classes === 'number' && labels.length !== classes) {
-    fail(
-      `The model has ${classes} classes and there are ${labels.length} labels`,
-      `${classes} labels`,
-      `${labels.length} labels`,
-      'The labels may be those of another model; some models put a background class first. To name a part only, use an object from index to name.',
-    );
+
+  async #preprocess(request: PreprocessRequest): Promise<Methods['preprocess'][1]> {
+    const { preprocess } = await import('./image-runtime.js');
+    if (!this.#engine) throw new Error('no engine');
+    return { outputs: [await preprocess(request, this.#engine)] };
   }
 }
 

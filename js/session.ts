@@ -147,10 +147,8 @@ export class InferenceSession {
   #profile: readonly InferenceSession.ProfileEntry[] = [];
   /** @internal */
   readonly client: Client;
-  /** @internal */
-  readonly canDecode: boolean;
 
-  private constructor(client: Client, { info, version, subgraphs, compiler, canDecode }: OpenResult) {
+  private constructor(client: Client, { info, version, subgraphs, compiler }: OpenResult) {
     const { inputs, outputs, ...metadata } = info;
     const toMetadata = ({ name, type, shape }: ModelInfo['inputs'][number]): InferenceSession.ValueMetadata => ({
       name,
@@ -168,7 +166,6 @@ export class InferenceSession {
     const [build, dot] = traits.split('.') as [RuntimeInfo['build'], RuntimeInfo['dot']];
     this.runtime = { version: number, build, dot, threads: 1, worker: client.worker, subgraphs, compiler };
     this.client = client;
-    this.canDecode = canDecode;
   }
 
   /**
