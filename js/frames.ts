@@ -53,8 +53,13 @@ export function videoFrames(video: HTMLVideoElement): Frames {
     changed.notify();
   };
   const stop = watch(video, onFrame);
-  video.addEventListener('ended', changed.notify);
-  video.addEventListener('error', changed.notify);
+  // A video of a stream whose tracks are stopped does not end everywhere: in Chromium it waits, for ever.
+  const stream = video.srcObject instanceof Object && 'active' in video.srcObject ? video.srcObject : undefined;
+  const targets: readonly (EventTarget | undefined)[] = [video, stream];
+  const listen = (method: 'addEventListener' | 'removeEventListener'): void => {
+    for (const target of targets) for (const type of ['ended', 'error', 'waiting', 'inactive']) target?.[method](type, changed.notify);
+  };
+  listen('addEventListener');
   return {
     async next() {
       for (;;) {
@@ -69,15 +74,14 @@ export function videoFrames(video: HTMLVideoElement): Frames {
           fresh = 0;
           return { image: video, timestamp: time * 1000, dropped, close: nothing };
         }
-        if (video.ended) return undefined;
+        if (video.ended || stream?.active === false) return undefined;
         await changed.wait();
       }
     },
     close() {
       closed = true;
       stop();
-      video.removeEventListener('ended', changed.notify);
-      video.removeEventListener('error', changed.notify);
+      listen('removeEventListener');
       changed.notify();
     },
   };

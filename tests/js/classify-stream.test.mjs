@@ -283,6 +283,19 @@ test('a video: what it shows, then each new picture, the newest first', async ()
   assert.deepEqual([video.callbacks.size, video.listeners], [0, 0]);
 });
 
+test('a video of a stream ends with that, though it never says so', async () => {
+  const video = new Video();
+  video.srcObject = Object.assign(new EventTarget(), { active: true });
+  const frames = videoFrames(video);
+  await frames.next();
+  const pending = frames.next();
+  video.srcObject.active = false;
+  video.srcObject.dispatchEvent(new Event('inactive'));
+  assert.equal(await pending, undefined);
+  frames.close();
+  assert.equal(video.listeners, 0);
+});
+
 test('a video: nothing is left when it is closed, not loaded yet or broken', async () => {
   const video = new Video();
   video.readyState = 0;

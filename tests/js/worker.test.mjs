@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { rm, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { buildPackage, copyPackage } from './lib/bundle.mjs';
@@ -278,7 +279,7 @@ test('tensors of pictures share a worker, which ends when it is idle', async (t)
   await Tensor.fromImage(pixels([4, 0, 0]), INPUT);
   t.mock.timers.tick(9000);
   assert.deepEqual([workers.length, workers[before].terminated], [before + 1, false]);
-  await new Promise((resolve) => setImmediate(resolve));
+  await nextTurn();
   t.mock.timers.tick(10_000);
   assert.equal(workers[before].terminated, true);
   // One that is wanted elsewhere does not wait.
