@@ -15,6 +15,10 @@ interface Rule {
 const isObject: Check = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 const text: Rule = { expected: 'a string', test: (value) => typeof value === 'string' && value !== '' };
 const oneOf = (...values: string[]): Rule => ({ expected: `one of ${values.join(', ')}`, test: (value) => values.includes(value as string) });
+const classes: Rule = {
+  expected: 'a list of labels or class numbers',
+  test: (value) => Array.isArray(value) && value.every((entry) => typeof entry === 'string' || Number.isSafeInteger(entry)),
+};
 const optional = (rule: Rule): Rule => ({ ...rule, optional: true });
 
 // What is in `input` is checked by the engine, which knows best.
@@ -27,6 +31,10 @@ const CARD: Record<string, Rule> = {
   input: { expected: 'an object', test: isObject },
   output: optional({ expected: 'an object', test: isObject }),
   'output.activation': optional(oneOf('softmax', 'sigmoid', 'none', 'auto')),
+  'output.topK': optional({ expected: 'a whole number above 0', test: (value) => Number.isSafeInteger(value) && (value as number) > 0 }),
+  'output.threshold': optional({ expected: 'a number', test: Number.isFinite }),
+  'output.allow': optional(classes),
+  'output.deny': optional(classes),
 };
 
 /** Throws when a field is missing or wrong; says which, and what it should be. */

@@ -60,6 +60,8 @@ export interface ErrorDetails {
   readonly hint?: string | undefined;
   /** For `UNSUPPORTED_OPERATOR`: all of them. */
   readonly operators?: readonly UnknownOperator[] | undefined;
+  /** Of several pictures, the position of the one concerned. */
+  readonly index?: number | undefined;
   /** The error underneath, where there is one. */
   readonly cause?: unknown;
 }
@@ -88,6 +90,8 @@ export class InferenceError extends Error {
   readonly hint: string | undefined;
   /** For `UNSUPPORTED_OPERATOR`: all of them. */
   readonly operators: readonly UnknownOperator[] | undefined;
+  /** Of several pictures, the position of the one concerned. */
+  readonly index: number | undefined;
 
   /** @param details where it happened and what to do about it */
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
@@ -100,6 +104,7 @@ export class InferenceError extends Error {
     this.actual = details.actual;
     this.hint = details.hint;
     this.operators = details.operators;
+    this.index = details.index;
   }
 
   // A getter on the prototype, so that the first line of `stack` already has the name.
@@ -229,8 +234,8 @@ function isErrorObject(thrown: unknown): thrown is ErrorObject {
  */
 export function toObject(thrown: unknown): ErrorObject {
   if (isErrorObject(thrown)) {
-    const { code, message, node, opType, input, expected, actual, hint, operators, cause } = thrown;
-    return { code, message, node, opType, input, expected, actual, hint, operators, cause: cause === undefined ? cause : describe(cause) };
+    const { code, message, node, opType, input, expected, actual, hint, operators, index, cause } = thrown;
+    return { code, message, node, opType, input, expected, actual, hint, operators, index, cause: cause === undefined ? cause : describe(cause) };
   }
   return { code: 'INTERNAL', message: describe(thrown), cause: (thrown as Error | undefined)?.stack };
 }

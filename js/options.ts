@@ -26,6 +26,9 @@ const isBoolean = (value: unknown): boolean => typeof value === 'boolean';
 const isSize = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
 const isShapes = (value: object): boolean =>
   isObject(value) && Object.values(value).every((shape) => Array.isArray(shape) && shape.every(isSize));
+const LIST_OF_CLASSES = 'a list of labels or class numbers';
+const isListOfClasses = (value: unknown): boolean =>
+  Array.isArray(value) && value.every((entry) => typeof entry === 'string' || (Number.isSafeInteger(entry) && (entry as number) >= 0));
 
 const CHECKS = {
   wasm: ['an object { engine, compiler }', isObject],
@@ -55,6 +58,11 @@ const CHECKS = {
     'a list of names, an object from index to name, or the address of a JSON file of either',
     (value: unknown) => isObject(value) || Array.isArray(value) || typeof value === 'string',
   ],
+  region: ['an object { x, y, width, height, unit? }', isObject],
+  rotation: ['0, 90, 180 or 270', (value: unknown) => [0, 90, 180, 270].includes(value as number)],
+  allow: [LIST_OF_CLASSES, isListOfClasses],
+  deny: [LIST_OF_CLASSES, isListOfClasses],
+  smoothing: ['a number of milliseconds, 0 or more', (value: number) => Number.isFinite(value) && value >= 0],
   topK: ['a whole number above 0', (value: number) => Number.isSafeInteger(value) && value > 0],
   threshold: ['a number', (value: number) => Number.isFinite(value)],
 } satisfies Record<string, Check>;

@@ -4,8 +4,8 @@
 import type { CacheLike } from './cache.js';
 import type { ModelInspection } from './compile.js';
 import type { ErrorObject } from './errors.js';
-import type { ClassifierOutput, ImageInput, Labels, ModelCard, Pixels, ProgressInfo, SessionMemory, Timings } from './types.js';
-import type { MeasuredStep, ModelInfo, TensorObject } from './wasm-modules.js';
+import type { ClassifierOutput, ImageInput, ImageView, Labels, ModelCard, Pixels, ProgressInfo, SessionMemory, Timings } from './types.js';
+import type { ClassifySpec, MeasuredStep, ModelInfo, RankedClass, TensorObject } from './wasm-modules.js';
 
 /** Something to load: an address, or a body that is already there. */
 export interface Source {
@@ -62,6 +62,10 @@ export interface ClassifierInfo {
   readonly output?: ClassifierOutput | undefined;
   readonly labels?: Labels | undefined;
   readonly card?: ModelCard | undefined;
+  /** Classes of the model; undefined where it does not say. */
+  readonly classes: number | undefined;
+  /** Whether pictures can be decoded there. */
+  readonly canDecode: boolean;
 }
 
 export interface OpenRequest {
@@ -91,8 +95,6 @@ export interface OpenResult {
   /** Whether the compiler stays in memory. */
   readonly compiler: boolean;
   readonly classifier?: ClassifierInfo | undefined;
-  /** Whether pictures can be decoded there. */
-  readonly canDecode: boolean;
 }
 
 /** What to compile, or to look into. */
@@ -113,16 +115,36 @@ export interface InspectResult extends Omit<ModelInspection, 'inputs' | 'outputs
 export type PortableImage = Pixels | Blob | ImageBitmap | VideoFrame;
 
 export interface ClassifyRequest {
-  readonly image: PortableImage;
+  readonly images: readonly PortableImage[];
+  /** Whether errors say which of them they are about. */
+  readonly numbered: boolean;
   readonly input: ImageInput;
-  readonly activation: ClassifierOutput['activation'];
-  readonly topK: number;
-  readonly threshold: number | undefined;
+  readonly view: ImageView;
+  readonly spec: ClassifySpec;
+  /** For a picture of a stream. */
+  readonly smoothing?: Smoothing | undefined;
+}
+
+/** Averages the scores with those of earlier pictures. */
+export interface Smoothing {
+  /** Of the pictures so far; undefined for the first one. */
+  readonly average?: Float32Array | undefined;
+  /** Its weight, 0 to 1. */
+  readonly keep: number;
 }
 
 export interface ClassifyResult {
-  readonly best: readonly { readonly index: number; readonly score: number }[];
+  /** The best classes of each picture. */
+  readonly best: readonly (readonly RankedClass[])[];
   readonly timings: Timings;
+  /** For the next picture of the stream. */
+  readonly average?: Float32Array | undefined;
+}
+
+export interface PreprocessRequest {
+  readonly image: PortableImage;
+  readonly input: ImageInput;
+  readonly view: ImageView;
 }
 
 export interface RunRequest {
@@ -144,6 +166,9 @@ export interface Methods {
   classifier: [ClassifierSpec, ClassifierInfo];
   run: [RunRequest, RunResult];
   classify: [ClassifyRequest, ClassifyResult];
+  /** Loads the engine alone, for `preprocess`; gives whether pictures can be decoded there. */
+  engine: [{ readonly wasm: WasmSources }, { readonly canDecode: boolean }];
+  preprocess: [PreprocessRequest, { readonly outputs: [TensorObject] }];
   memory: [undefined, SessionMemory];
   compile: [CompileRequest, CompileResult];
   inspect: [CompileRequest, InspectResult];

@@ -8,7 +8,6 @@ import { isPlan, load, type LoadOptions, type Via } from './loader.js';
 import { type Loaded, ModelFiles, withoutCompiler } from './model.js';
 import { awaitModules, post as postModule } from './modules.js';
 import type { KeptPlans } from './kept-plans.js';
-import { canDecode, decode } from './pixels.js';
 import type {
   Call,
   ClassifierInfo,
@@ -23,6 +22,7 @@ import type {
   Methods,
   OpenRequest,
   OpenResult,
+  PreprocessRequest,
   Reply,
   RunRequest,
   RunResult,
@@ -32,8 +32,6 @@ import type {
 import type { Labels, SessionMemory } from './types.js';
 import type { CompiledModel, CompilerModule, EngineModule, EngineSession, Host, Init, ModelInfo, TensorObject } from './wasm-modules.js';
 import { loadModule } from './wasm.js';
-
-export { decode } from './pixels.js';
 
 /** Bytes of memory at which a crash is for want of more. */
 const NEARLY_FULL = 3 * 2 ** 30;
@@ -54,15 +52,10 @@ export class Runtime {
   readonly #abort = new AbortController();
   #opened: Opened | undefined;
   #compiled: CompiledModel | undefined;
+  /** Without a session, for pictures only. */
+  #engine: EngineModule | undefined;
   #memories: Partial<Record<WasmName, WebAssembly.Memory>> = {};
   #kept: KeptPlans | undefined;
-  /** The error of a model that was not compiled. */
-  async #explain(files: ModelFiles, error: unknown): Promise<unknown> {
-    const full = isCrash(error) && (this.#memories.compiler?.buffer.byteLength ?? 0) > NEARLY_FULL;
-    if (full) return files.tooLarge();
-    return toObject(error).code === 'EXTERNAL_DATA_MISSING' ? (await import('./external.js')).withAddresses(error, files.model.url) : error;
-  }
-
   /** Gets a kept plan's session ready for input shapes that the plan has no steps for. */
   #prepare: ((inputs: readonly TensorObject[]) => Promise<void>) | undefined;
 
@@ -99,6 +92,7 @@ export class Runtime {
     this.#prepare = undefined;
     this.#opened = undefined;
     this.#compiled = undefined;
+    this.#engine = undefined;
     this.#memories = {};
   }
 
@@ -115,6 +109,10 @@ export class Runtime {
         return this.#run(call.request);
       case 'classify':
         return this.#classify(call.request);
+      case 'engine':
+        return this.#loadEngine(call.request);
+      case 'preprocess':
+        return this.#preprocess(call.request);
       case 'memory':
         this.#session();
         return this.#memory();
@@ -152,6 +150,13 @@ export class Runtime {
     });
   }
 
+  /** The error of a model that was not compiled. */
+  async #explain(files: ModelFiles, error: unknown): Promise<unknown> {
+    const full = isCrash(error) && (this.#memories.compiler?.buffer.byteLength ?? 0) > NEARLY_FULL;
+    if (full) return files.tooLarge();
+    return toObject(error).code === 'EXTERNAL_DATA_MISSING' ? (await import('./external.js')).withAddresses(error, files.model.url) : error;
+  }
+
   #loadOptions({ cache, progress }: OpenRequest, emit: Emit): LoadOptions {
     return { signal: this.#abort.signal, emit: progress ? emit : undefined, via: viaCache(cache) };
   }
@@ -187,6 +192,10 @@ export class Runtime {
 
     const { card, model, spec } = request.card ? await loadCard(request.card, options) : { model: request.model, spec: request.classifier };
     if (!model) throw new Error('no model');
+    // Only classifiers need it.
+    const pictures = spec && import('./image-runtime.js');
+    // Awaited later; until then a failure is not unhandled.
+    pictures?.catch(() => undefined);
     const loading = start('engine').then((module) => this.#instantiate('engine', createEngine(), module));
     const files = new ModelFiles(request, model, { ...options, size: card?.bytes }, () => start('compiler'), loading);
     const [engine, { plan, loaded }, labels] = await Promise.all([
@@ -205,8 +214,7 @@ export class Runtime {
     const session = again ?? (await this.#compileAll(engine, files, loaded ?? (await files.load()), () => start('compiler')));
     const info = session.info();
     this.#opened = { engine, session, info, allowNaN: request.allowNaN };
-    const classifier = spec && { ...spec, labels, card };
-    if (classifier) checkClassifier(this.#opened, classifier);
+    const classifier = spec && (await pictures)?.toClassifier(engine, info, { ...spec, labels, card });
     if (again?.needsHost()) this.#prepare = this.#preparation(this.#opened, files);
     options.emit?.({ status: 'ready', file: model.file });
     return {
@@ -215,7 +223,6 @@ export class Runtime {
       subgraphs: session.subgraphs(),
       compiler: this.#compiled !== undefined,
       classifier,
-      canDecode: canDecode(),
     };
   }
 
@@ -288,35 +295,49 @@ export class Runtime {
   }
 
   async #classifier(spec: ClassifierSpec): Promise<ClassifierInfo> {
-    const classifier = { ...spec, labels: await loadLabels(spec.labels, { signal: this.#abort.signal }) };
-    checkClassifier(this.#session(), classifier);
-    return classifier;
+    const [{ toClassifier }, labels] = await Promise.all([
+      import('./image-runtime.js'),
+      loadLabels(spec.labels, { signal: this.#abort.signal }),
+    ]);
+    const { engine, info } = this.#session();
+    return toClassifier(engine, info, { ...spec, labels });
   }
 
   async #run({ inputs, outputs, profile }: RunRequest): Promise<RunResult> {
-    await this.#prepare?.(inputs);
-    const { session, allowNaN } = this.#session();
     const began = performance.timeOrigin + performance.now();
-    const results = session.run(inputs, outputs, { allowNaN, profile });
-    return { outputs: results, profile: profile ? { steps: session.profile(), began } : undefined };
+    const results = await this.#execute(inputs, outputs, profile);
+    return { outputs: results, profile: profile ? { steps: this.#session().session.profile(), began } : undefined };
   }
 
-  async #classify({ image, input, activation, topK, threshold }: ClassifyRequest): Promise<ClassifyResult> {
-    const times = [performance.now()];
-    const pixels = await decode(image);
-    times.push(performance.now());
-    const { engine, info, allowNaN } = this.#session();
-    const tensor = engine.preprocess(pixels.data, pixels.width, pixels.height, input);
-    tensor.name = info.inputs[0]?.name ?? '';
-    await this.#prepare?.([tensor]);
-    const { session } = this.#session();
-    times.push(performance.now());
-    const [scores] = session.run([tensor], info.outputs.slice(0, 1).map(({ name }) => name), { allowNaN });
-    times.push(performance.now());
-    const [best = []] = scores ? engine.classify(scores, { topK, threshold, activation }) : [];
-    times.push(performance.now());
-    const lap = (i: number): number => (times[i + 1] ?? 0) - (times[i] ?? 0);
-    return { best, timings: { decode: lap(0), preprocess: lap(1), inference: lap(2), postprocess: lap(3) } };
+  async #execute(inputs: TensorObject[], outputs: string[] | undefined, profile = false): Promise<TensorObject[]> {
+    await this.#prepare?.(inputs);
+    const { session, allowNaN } = this.#session();
+    return session.run(inputs, outputs, { allowNaN, profile });
+  }
+
+  async #classify(request: ClassifyRequest): Promise<ClassifyResult> {
+    const { classify } = await import('./image-runtime.js');
+    return classify(request, () => {
+      const { engine, info } = this.#session();
+      return { engine, info, run: (inputs, outputs) => this.#execute(inputs, outputs) };
+    });
+  }
+
+  /** For pictures only: there is no session. */
+  async #loadEngine({ wasm }: Methods['engine'][0]): Promise<Methods['engine'][1]> {
+    const [{ canDecode }] = await Promise.all([
+      import('./image-runtime.js'),
+      loadModule('engine', wasm).then(async (module) => {
+        this.#engine = await this.#instantiate('engine', createEngine(), module);
+      }),
+    ]);
+    return { canDecode: canDecode() };
+  }
+
+  async #preprocess(request: PreprocessRequest): Promise<Methods['preprocess'][1]> {
+    const { preprocess } = await import('./image-runtime.js');
+    if (!this.#engine) throw new Error('no engine');
+    return { outputs: [await preprocess(request, this.#engine)] };
   }
 }
 
@@ -370,34 +391,6 @@ function viaCache(cache: OpenRequest['cache']): Via | undefined {
   const opening = import('./cached.js').then(({ openCached }) => openCached(cache));
   opening.catch(() => undefined);
   return async (source, options) => (await opening)(source, options);
-}
-
-/** That settings and labels fit the model: found when it is opened rather than with the first picture. */
-function checkClassifier({ engine, info }: Opened, { input, labels }: ClassifierInfo): void {
-  const fail = (message: string, expected: string, actual: string, hint: string): never => {
-    throw new InferenceError('INVALID_OPTION', message, { input: info.inputs[0]?.name, expected, actual, hint });
-  };
-  const [wanted] = info.inputs;
-  if (!wanted || info.inputs.length > 1) {
-    return fail('A classifier needs a model with one input', '1 input', `${info.inputs.length} inputs`, 'Use InferenceSession for other models.');
-  }
-  const { type, dims } = engine.preprocess(new Uint8Array(4), 1, 1, input);
-  const fits = dims.length === wanted.shape.length && wanted.shape.every((size, i) => typeof size === 'string' || size === dims[i]);
-  if (type !== wanted.type || !fits) {
-    const [expected, actual] = [`${wanted.type} [${wanted.shape.join(', ')}]`, `${type} [${dims.join(', ')}]`];
-    fail(`The input settings make ${actual}, the model takes ${expected}`, expected, actual, 'Correct size, layout or type.');
-  }
-  // [batch, classes] or [batch, classes, 1, 1]
-  const shape = info.outputs[0]?.shape ?? [];
-  const classes = shape[shape.length > 1 ? 1 : 0];
-  if (Array.isArray(labels) && typeof classes === 'number' && labels.length !== classes) {
-    fail(
-      `The model has ${classes} classes and there are ${labels.length} labels`,
-      `${classes} labels`,
-      `${labels.length} labels`,
-      'The labels may be those of another model; some models put a background class first. To name a part only, use an object from index to name.',
-    );
-  }
 }
 
 function blameCard(error: unknown, card: string): unknown {

@@ -164,10 +164,8 @@ export class InferenceSession {
   #profile: readonly InferenceSession.ProfileEntry[] = [];
   /** @internal */
   readonly client: Client;
-  /** @internal */
-  readonly canDecode: boolean;
 
-  private constructor(client: Client, { info, version, subgraphs, compiler, canDecode }: OpenResult) {
+  private constructor(client: Client, { info, version, subgraphs, compiler }: OpenResult) {
     const { inputs, outputs, ...metadata } = info;
     this.inputMetadata = inputs.map(toMetadata);
     this.outputMetadata = outputs.map(toMetadata);
@@ -179,7 +177,6 @@ export class InferenceSession {
     const [build, dot] = traits.split('.') as [RuntimeInfo['build'], RuntimeInfo['dot']];
     this.runtime = { version: number, build, dot, threads: 1, worker: client.worker, subgraphs, compiler };
     this.client = client;
-    this.canDecode = canDecode;
   }
 
   /**

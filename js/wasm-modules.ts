@@ -1,6 +1,8 @@
 // What the two wasm modules export, as types. The bundler resolves `#engine` and `#compiler` to wasm-bindgen's glue,
 // wrapped so that every call of the factory gives a fresh copy (see pkg-config/esbuild.mjs).
 
+import type { ClassifierOutput, ImageInput, ImageView } from './types.js';
+
 /** A tensor on the wasm border. */
 export interface TensorObject {
   name: string;
@@ -103,6 +105,22 @@ export interface ExternalFile {
   data: Uint8Array;
 }
 
+/** Which classes are wanted. */
+export interface ClassifySpec {
+  topK?: number | undefined;
+  threshold?: number | undefined;
+  activation?: ClassifierOutput['activation'];
+  /** Indices of the only classes to give, and of those to leave out. */
+  allow?: readonly number[] | undefined;
+  deny?: readonly number[] | undefined;
+}
+
+/** A class and its score. */
+export interface RankedClass {
+  index: number;
+  score: number;
+}
+
 /** wasm-bindgen's initialiser; gives the instance's exports. */
 export type Init = (options: { module_or_path: WebAssembly.Module }) => Promise<{ memory: WebAssembly.Memory }>;
 
@@ -112,8 +130,22 @@ export interface EngineModule {
   /** Version of the package, build and dot product: `0.1.0+relaxed.usdot`. */
   version(): string;
   EngineSession: new (plan: Uint8Array, host: Host | undefined) => EngineSession;
-  preprocess(rgba: Uint8Array | Uint8ClampedArray, width: number, height: number, spec: object): TensorObject;
-  classify(scores: TensorObject, spec: object): { index: number; score: number }[][];
+  preprocess(
+    rgba: Uint8Array | Uint8ClampedArray,
+    width: number,
+    height: number,
+    spec: ImageInput,
+    view?: ImageView & { orientation?: number | undefined },
+  ): TensorObject;
+  /** The best classes of each row of scores. */
+  classify(scores: TensorObject, spec: ClassifySpec): RankedClass[][];
+  /** Those of one row, averaged with earlier ones. */
+  classifySmoothed(
+    scores: TensorObject,
+    spec: ClassifySpec,
+    average: Float32Array | undefined,
+    keep: number,
+  ): { best: RankedClass[]; average: Float32Array };
 }
 
 /** One copy of the compiler's glue. */

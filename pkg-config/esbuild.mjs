@@ -14,7 +14,7 @@ const defaultGlue = {
 
 /** The exports of the glue that js/ uses; what else it exports is left out of the bundle. */
 const glueExports = {
-  engine: ['default', 'version', 'EngineSession', 'preprocess', 'classify'],
+  engine: ['default', 'version', 'EngineSession', 'preprocess', 'classify', 'classifySmoothed'],
   compiler: ['default', 'CompiledModel'],
 };
 

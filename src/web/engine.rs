@@ -3,17 +3,17 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use js_sys::{Array, Uint8Array};
+use js_sys::{Array, Float32Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 
 use super::tensors::{dims_to_js, field, tensor_from_js, tensor_to_js};
 use super::{thrown, to_js};
 use crate::engine::{Host, RunOptions, Session};
 use crate::error::{Error, ErrorCode, Result};
-use crate::image::{self, ImageInput};
+use crate::image::{self, ImageInput, View};
 use crate::kernels::isa;
 use crate::plan::Source;
-use crate::task::{ClassifySpec, classify as classify_scores};
+use crate::task::{self, ClassifySpec};
 use crate::tensor::Tensor;
 
 #[wasm_bindgen]
@@ -145,11 +145,23 @@ pub fn version() -> String {
     format!("{}+{build}.{}", env!("CARGO_PKG_VERSION"), isa::probe().name())
 }
 
-/// RGBA pixels to the input tensor of a model.
+/// RGBA pixels to the input tensor of a model. `view` is an object `{ orientation, region, rotation }`; all of the picture
+/// when it is left out.
 #[wasm_bindgen]
-pub fn preprocess(rgba: &[u8], width: u32, height: u32, spec: JsValue) -> std::result::Result<JsValue, JsValue> {
+pub fn preprocess(
+    rgba: &[u8],
+    width: u32,
+    height: u32,
+    spec: JsValue,
+    view: JsValue,
+) -> std::result::Result<JsValue, JsValue> {
     let spec = ImageInput::from_deserializer(serde_wasm_bindgen::Deserializer::from(spec)).map_err(thrown)?;
-    let tensor = image::preprocess(rgba, width, height, &spec).map_err(thrown)?;
+    let view = if view.is_undefined() {
+        View::default()
+    } else {
+        View::from_deserializer(serde_wasm_bindgen::Deserializer::from(view)).map_err(thrown)?
+    };
+    let tensor = image::preprocess(rgba, width, height, &spec, &view).map_err(thrown)?;
     Ok(tensor_to_js("", &tensor))
 }
 
@@ -158,5 +170,26 @@ pub fn preprocess(rgba: &[u8], width: u32, height: u32, spec: JsValue) -> std::r
 pub fn classify(scores: &JsValue, spec: JsValue) -> std::result::Result<JsValue, JsValue> {
     let spec = ClassifySpec::from_deserializer(serde_wasm_bindgen::Deserializer::from(spec)).map_err(thrown)?;
     let (_, scores) = tensor_from_js(scores).map_err(thrown)?;
-    Ok(to_js(&classify_scores(&scores, &spec).map_err(thrown)?))
+    Ok(to_js(&task::classify(&scores, &spec).map_err(thrown)?))
+}
+
+/// Scores of a picture of a stream to its best classes, averaged with the earlier pictures' scores in `average`, of which
+/// `keep` is the weight. Gives `{ best, average }`, the latter for the next picture.
+#[wasm_bindgen(js_name = classifySmoothed)]
+pub fn classify_smoothed(
+    scores: &JsValue,
+    spec: JsValue,
+    average: Option<Vec<f32>>,
+    keep: f64,
+) -> std::result::Result<JsValue, JsValue> {
+    let spec = ClassifySpec::from_deserializer(serde_wasm_bindgen::Deserializer::from(spec)).map_err(thrown)?;
+    let (_, scores) = tensor_from_js(scores).map_err(thrown)?;
+    let mut average = average.unwrap_or_default();
+    let best = task::classify_smoothed(&scores, &spec, &mut average, keep).map_err(thrown)?;
+    let result = Object::new();
+    for (key, value) in [("best", to_js(&best)), ("average", Float32Array::from(&average[..]).into())] {
+        // Setting a field of a fresh plain object cannot fail.
+        let _ = Reflect::set(&result, &key.into(), &value);
+    }
+    Ok(result.into())
 }

@@ -11,8 +11,10 @@ import {
   InferenceSession,
   inspectModel,
   LoadError,
+  type ImageInput,
   type ModelCard,
   type ProgressInfo,
+  type StreamResult,
   Tensor,
   type Timings,
 } from 'tractlet';
@@ -50,6 +52,28 @@ new Tensor([1, 2]);
 floats.dims[0] = 1;
 // @ts-expect-error read-only
 floats.type = 'int8';
+
+const pictureTensor = await Tensor.fromImage(new Blob(), {
+  size: [2, 2], layout: 'NCHW', channels: 'RGB', mean: [0, 0, 0], std: [1, 1, 1], crop: { mode: 'stretch' }, resample: 'box',
+  region: { x: 0, y: 0, width: 0.5, height: 1, unit: 'relative' }, rotation: 90, worker: true, signal: AbortSignal.timeout(5),
+});
+same<typeof pictureTensor, Tensor<'float32'>>();
+declare const settings: Omit<ImageInput, 'type'>;
+const half = await Tensor.fromImage({ data: new Uint8Array(4), width: 1, height: 1, orientation: 6 }, { ...settings, type: 'float16' });
+same<typeof half, Tensor<'float16'>>();
+same<Awaited<ReturnType<typeof floats.toImageData>>, ImageData>();
+same<Awaited<ReturnType<typeof floats.toDataURL>>, string>();
+await floats.toDataURL({ format: 'BGR', tensorLayout: 'NHWC', norm: { mean: 255, bias: [1, 2, 3] } });
+{
+  using scoped = new Tensor('float32', [1]);
+  same<typeof scoped, Tensor<'float32'>>();
+}
+// @ts-expect-error no such type of picture
+await Tensor.fromImage(new Blob(), { ...settings, type: 'int64' });
+// @ts-expect-error pre-processing is said, not guessed
+await Tensor.fromImage(new Blob(), {});
+// @ts-expect-error no quarter turn
+await Tensor.fromImage(new Blob(), { ...settings, rotation: 45 });
 
 // Sessions.
 const session = await InferenceSession.create('/m.onnx', {
@@ -125,6 +149,20 @@ same<typeof result.timings, Timings>();
 same<typeof classifier.card, ModelCard | undefined>();
 same<typeof classifier.session, InferenceSession>();
 await classifier.classify({ data: new Uint8Array(4), width: 1, height: 1 });
+await classifier.classify(pictures, { allow: ['cat', 3], deny: [], region: { x: 1, y: 2, width: 3, height: 4 }, rotation: 270 });
+const several = await classifier.classify([pictures, new Blob()], { topK: 1 });
+same<typeof several, ClassificationResult[]>();
+declare const streams: HTMLVideoElement | MediaStream | MediaStreamTrack | ReadableStream<VideoFrame> | AsyncIterable<ImageBitmap> | Blob[];
+for await (const update of classifier.classifyStream(streams, { signal: AbortSignal.timeout(5), smoothing: 300, topK: 1, rotation: 90 })) {
+  same<typeof update, StreamResult>();
+  same<typeof update.timestamp | typeof update.dropped, number>();
+  same<(typeof update)[number], Classification>();
+}
+// @ts-expect-error no such option
+await classifier.classify(pictures, { smoothing: 300 });
+// @ts-expect-error an address is no stream
+classifier.classifyStream('video.mp4');
+await ImageClassifier.create('/card.json', { topK: 3, threshold: 0.2, allow: ['cat'], rotation: 90 });
 declare const card: ModelCard;
 const { input } = card;
 await ImageClassifier.create(new Blob(), { input, labels: ['a'], output: { activation: 'softmax' }, worker: true });
@@ -146,6 +184,7 @@ declare const thrown: unknown;
 if (thrown instanceof InferenceError) {
   same<typeof thrown.code, ErrorCode>();
   same<typeof thrown.hint, string | undefined>();
+  same<typeof thrown.index, number | undefined>();
   switch (thrown.code) {
     case 'INPUT_SHAPE':
       break;

@@ -32,11 +32,13 @@ const OPS = {
   fragile: ({ inputs }) => (inputs[0][0] < 0 ? wasm.trap() : OPS.double({ inputs })),
   host: ({ host, inputs }) => host.runSubgraph(7, inputs.map((data) => tensor('', data)))[0].data,
   allowNaN: ({ options }) => [options.allowNaN ? 1 : 0],
+  // Scores for one picture, however many there are.
+  first: () => [1, 2, 3, 4],
   // Scores: the mean of each channel for the first three classes.
-  means: ({ inputs: [values], model: { classes } }) => {
-    const plane = values.length / 3;
+  means: ({ inputs: [values], dims: [[batch]], model: { classes } }) => {
+    const plane = values.length / batch / 3;
     const mean = (c) => values.slice(c * plane, (c + 1) * plane).reduce((a, b) => a + b, 0) / plane;
-    return Array.from({ length: classes }, (_, i) => (i < 3 ? mean(i) : -1));
+    return Array.from({ length: batch * classes }, (_, i) => (i % classes < 3 ? mean(3 * Math.floor(i / classes) + (i % classes)) : -1));
   },
 };
 
@@ -75,7 +77,9 @@ export class EngineSession {
     if (model.op === 'echo') return inputs.map((input, i) => ({ ...input, name: model.outputs[i].name }));
     const values = inputs.map(({ data }) => (Array.isArray(data) ? data : [...new Float32Array(data.slice().buffer)]));
     this.runs++;
-    const result = OPS[model.op]({ inputs: values, host, model, options });
+    const dims = inputs.map((input) => input.dims);
+    globalThis.fakeDims?.push(dims);
+    const result = OPS[model.op]({ inputs: values, dims, host, model, options });
     // One step for each run so far, so that profiles can be told apart.
     const step = (_, i) => ({ node: `n${i}`, opType: model.op, kernel: 'fake', shape: [1, 2], start: 1000 * i, microseconds: 700, macs: 3 });
     if (options.profile) this.steps = Array.from({ length: this.runs }, step);
@@ -103,8 +107,11 @@ export class EngineSession {
   }
 }
 
-/** NCHW; the picture's pixels are averaged into every pixel of the input. */
-export function preprocess(rgba, width, height, { size, layout, channels, type = 'float32', ...rest }) {
+/** NCHW; the picture's pixels are averaged into every pixel of the input. Views are kept for tests to look at. */
+export function preprocess(rgba, width, height, { size, layout, channels, type = 'float32', ...rest }, view) {
+  if (view) globalThis.fakeViews?.push(view);
+  if (view?.region?.x < 0) throw { code: 'INVALID_OPTION', message: 'region.x is outside', hint: 'inside', operators: [] };
+  if (rgba[0] === 99) wasm.trap();
   if ('sise' in rest) throw { code: 'INVALID_OPTION', message: 'image input settings: unknown field `sise`', hint: 'size is needed', operators: [] };
   if (rgba.length !== width * height * 4) throw { code: 'INVALID_IMAGE', message: 'wrong length', operators: [] };
   const means = [0, 1, 2].map((c) => {
@@ -118,8 +125,20 @@ export function preprocess(rgba, width, height, { size, layout, channels, type =
   return { name: '', type, dims: layout === 'NCHW' ? [1, 3, h, w] : [1, h, w, 3], data: new Uint8Array(values.buffer) };
 }
 
-export function classify({ data }, { topK, threshold }) {
+/** Rows of 4 classes, as all fake models have. */
+export function classify({ data }, { topK, threshold, allow, deny = [] }) {
   const scores = new Float32Array(data.slice().buffer);
-  const classes = Array.from(scores, (score, index) => ({ index, score })).sort((a, b) => b.score - a.score);
-  return [classes.slice(0, topK).filter(({ score }) => threshold === undefined || score >= threshold)];
+  return Array.from({ length: scores.length / 4 }, (_, row) =>
+    Array.from(scores.subarray(4 * row, 4 * row + 4), (score, index) => ({ index, score }))
+      .filter(({ index }) => (allow?.includes(index) ?? true) && !deny.includes(index))
+      .sort((a, b) => b.score - a.score)
+      .slice(0, topK)
+      .filter(({ score }) => threshold === undefined || score >= threshold));
+}
+
+export function classifySmoothed({ data }, spec, average, keep) {
+  const latest = new Float32Array(data.slice().buffer);
+  if (average) latest.forEach((score, i) => (latest[i] = keep * average[i] + (1 - keep) * score));
+  const [best] = classify({ data: new Uint8Array(latest.buffer) }, spec);
+  return { best, average: latest };
 }

@@ -31,8 +31,10 @@ export async function copyPackage(from, name) {
   return to;
 }
 
-/** One file of js/ by itself. */
+/** One file of js/ by itself, without what it would load later. */
 export async function buildModule(file) {
-  const { outputFiles } = await esbuild.build({ entryPoints: [resolve(root, 'js', file)], bundle: true, format: 'esm', platform: 'neutral', write: false });
+  const later = { name: 'later', setup: (build) => build.onResolve({ filter: /^\./ }, ({ kind, path }) => (kind === 'dynamic-import' ? { path, external: true } : undefined)) };
+  const entryPoints = [resolve(root, 'js', file)];
+  const { outputFiles } = await esbuild.build({ entryPoints, bundle: true, format: 'esm', platform: 'neutral', write: false, plugins: [later] });
   return import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString('base64')}`);
 }
