@@ -3,6 +3,7 @@
 mod arena;
 mod frame;
 mod load;
+mod pool;
 mod prepare;
 mod profile;
 mod session;
@@ -11,5 +12,6 @@ mod steps;
 mod tests;
 mod validate;
 
+pub use pool::Pool;
 pub use profile::{Clock, Measured, Profile};
 pub use session::{Host, RunOptions, Session};
