@@ -3,6 +3,7 @@
 mod arena;
 mod frame;
 mod load;
+mod parts;
 mod pool;
 mod prepare;
 mod profile;

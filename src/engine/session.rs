@@ -2,6 +2,8 @@
 
 use super::frame::{Frame, Loose, Place};
 use super::load::{Cache, Loader};
+use super::parts;
+use super::pool::Pool;
 use super::prepare::Program;
 use super::profile::{Clock, Measured, Profile};
 use super::validate;
@@ -39,6 +41,9 @@ pub struct Session {
     arena: AlignedBytes,
     host: Option<Box<dyn Host>>,
     profile: Profile,
+    pool: Pool,
+    /// What steps are prepared for.
+    threads: usize,
 }
 
 impl Session {
@@ -48,6 +53,20 @@ impl Session {
     /// # Errors
     /// `INVALID_PLAN`, `PLAN_VERSION` or `OUT_OF_MEMORY`.
     pub fn new(plan: &(impl Source + ?Sized), host: Option<Box<dyn Host>>) -> Result<Self> {
+        Self::with_threads(plan, host, Pool::new(), 1)
+    }
+
+    /// [`Self::new`], to run on up to `threads` of the pool's threads: those that are there when a step begins. Results
+    /// are the same for any number.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_threads(
+        plan: &(impl Source + ?Sized),
+        host: Option<Box<dyn Host>>,
+        pool: Pool,
+        threads: usize,
+    ) -> Result<Self> {
         let (header, data) = Plan::decode(plan)?;
         let mut session = Self {
             info: header.info,
@@ -56,11 +75,13 @@ impl Session {
             arena: AlignedBytes::default(),
             host,
             profile: Profile::default(),
+            pool,
+            threads: threads.max(1),
         };
         let mut loader =
             Loader { source: plan, data, constants: &header.constants, cache: &mut session.cache, dot: isa::probe() };
         for variant in header.variants {
-            session.programs.push(Program::new(variant, &mut loader)?);
+            session.programs.push(Program::new(variant, &mut loader, session.threads)?);
         }
         session.grow_arena()?;
         if !session.needs_host() {
@@ -113,7 +134,7 @@ impl Session {
         let wanted = validate::outputs(&self.info, outputs)?;
         let shapes: Vec<Vec<usize>> = inputs.iter().map(|t| t.shape().to_vec()).collect();
         self.select(&shapes)?;
-        let Some(program) = self.programs.last() else {
+        let Some(program) = self.programs.last_mut() else {
             return Err(Error::new(ErrorCode::Internal, "the plan for these inputs is gone"));
         };
         let variant = &program.variant;
@@ -122,6 +143,8 @@ impl Session {
             arena: self.arena.as_mut_slice(),
             loose: variant.values.iter().map(|_| Loose::Absent).collect(),
             scratch: 0..0,
+            pool: &self.pool,
+            threads: self.threads.min(self.pool.threads()),
         };
         for (&id, tensor) in variant.inputs.iter().zip(&inputs) {
             frame.loose[id as usize] = Loose::Borrowed(tensor);
@@ -130,11 +153,11 @@ impl Session {
             self.profile.clear();
         }
         let start = options.profile.map_or(0.0, |clock| clock());
-        for (step, prepared) in variant.steps.iter().zip(&program.steps) {
+        for (step, prepared) in variant.steps.iter().zip(&mut program.steps) {
             let began = options.profile.map_or(0.0, |clock| clock());
             frame.scratch = prepared.scratch.clone();
-            match (&prepared.run, &step.operation) {
-                (Some(run), _) => run.run(&mut frame),
+            match (&mut prepared.run, &step.operation) {
+                (Some(run), _) => parts::run(&mut **run, &mut frame),
                 (None, Operation::Subgraph { id, inputs, outputs }) => {
                     run_subgraph(self.host.as_deref_mut(), *id, inputs, outputs, variant, &mut frame)
                 }
@@ -166,7 +189,7 @@ impl Session {
             variant.ok_or_else(|| Error::new(ErrorCode::Internal, "the compiler made a plan for other shapes"))?;
         let mut loader =
             Loader { source: &bytes[..], data, constants: &plan.constants, cache: &mut self.cache, dot: isa::probe() };
-        let program = Program::new(variant, &mut loader)?;
+        let program = Program::new(variant, &mut loader, self.threads)?;
         if self.programs.len() >= MAX_VARIANTS {
             self.programs.remove(0);
         }
