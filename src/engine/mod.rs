@@ -1,6 +1,7 @@
 //! Executes plans.
 
 mod arena;
+mod execute;
 mod frame;
 mod load;
 mod parts;
