@@ -17,6 +17,8 @@ export type ErrorCode =
   | 'INPUT_TYPE'
   | 'INPUT_SHAPE'
   | 'INPUT_VALUE'
+  | 'OUTPUT_TYPE'
+  | 'OUTPUT_SHAPE'
   | 'INVALID_OPTION'
   | 'INVALID_IMAGE'
   | 'IMAGE_TOO_LARGE'
@@ -175,6 +177,8 @@ function classOf(code: ErrorCode): typeof InferenceError {
     case 'INPUT_TYPE':
     case 'INPUT_SHAPE':
     case 'INPUT_VALUE':
+    case 'OUTPUT_TYPE':
+    case 'OUTPUT_SHAPE':
     case 'INVALID_OPTION':
       return InputError;
     case 'INVALID_IMAGE':

@@ -21,8 +21,9 @@ import type {
   RunResult,
   WasmName,
 } from './protocol.js';
+import { turn } from './turn.js';
 import type { ProgressInfo, SessionMemory } from './types.js';
-import type { CompiledModel, CompilerModule, EngineModule, EngineSession, Init, ModelInfo } from './wasm-modules.js';
+import type { CompiledModel, CompilerModule, EngineModule, EngineSession, Init, ModelInfo, TensorObject } from './wasm-modules.js';
 import { loadModule } from './wasm.js';
 
 export { decode } from './pixels.js';
@@ -37,10 +38,16 @@ interface Opened {
   readonly allowNaN: boolean;
 }
 
+/** Milliseconds that a run which may be cancelled goes on before messages get a turn. */
+const SLICE = 8;
+
 /** One session. Calls come one after the other. */
 export class Runtime {
   readonly #post: Post;
-  readonly #abort = new AbortController();
+  /** The call that is carried out. */
+  #call: Call | undefined;
+  /** Stops that call. */
+  #abort = new AbortController();
   #opened: Opened | undefined;
   #compiled: CompiledModel | undefined;
   #memories: Partial<Record<WasmName, WebAssembly.Memory>> = {};
@@ -52,17 +59,25 @@ export class Runtime {
   /** Carries out a call and posts its reply. Never throws. */
   async handle(call: Call): Promise<void> {
     const { id } = call;
+    this.#call = call;
+    this.#abort = new AbortController();
     try {
       const result = await this.#dispatch(call);
       this.#reply(id, result);
     } catch (thrown) {
-      const fatal = isCrash(thrown);
+      const crashed = isCrash(thrown);
+      const fatal = crashed || this.#isStuck();
       if (fatal) {
         // What is left of the instances must not be touched again, not even to free it.
         this.#forget();
       }
-      this.#post({ tractlet: 'error', id, error: fatal ? crash(thrown) : explain(thrown), fatal }, []);
+      this.#post({ tractlet: 'error', id, error: crashed ? crash(thrown) : explain(thrown), fatal }, []);
     }
+  }
+
+  /** Stops a call, should it be the one that is carried out. */
+  cancel(id: number): void {
+    if (this.#call?.id === id) this.#abort.abort();
   }
 
   /** Stops downloads and lets go of the wasm instances, whose memory goes with them. */
@@ -71,6 +86,16 @@ export class Runtime {
     this.#opened?.session.free();
     this.#compiled?.free();
     this.#forget();
+  }
+
+  /** Whether an exception went right through the engine, as when there is no memory for what it returns. */
+  #isStuck(): boolean {
+    try {
+      this.#opened?.session.subgraphs();
+      return false;
+    } catch {
+      return true;
+    }
   }
 
   #forget(): void {
@@ -227,22 +252,38 @@ export class Runtime {
     return classifier;
   }
 
-  #run({ inputs, outputs, profile }: RunRequest): RunResult {
-    const { session, allowNaN } = this.#session();
+  async #run({ inputs, outputs, profile }: RunRequest): Promise<RunResult> {
     const began = performance.timeOrigin + performance.now();
-    const results = session.run(inputs, outputs, { allowNaN, profile });
-    return { outputs: results, profile: profile ? { steps: session.profile(), began } : undefined };
+    const results = await this.#execute(inputs, outputs, profile);
+    return { outputs: results, profile: profile ? { steps: this.#session().session.profile(), began } : undefined };
+  }
+
+  /** Runs the model: all at once, or bit by bit where the call may be cancelled. */
+  async #execute(inputs: TensorObject[], outputs: string[] | undefined, profile?: boolean): Promise<TensorObject[]> {
+    const { session, allowNaN } = this.#session();
+    const options = { allowNaN, profile };
+    if (!this.#call?.stoppable) return session.run(inputs, outputs, options);
+    const { signal } = this.#abort;
+    session.begin(inputs, outputs, options);
+    while (!session.advance(SLICE)) {
+      await turn();
+      // Gone if it was released meanwhile.
+      if (signal.aborted) this.#opened?.session.cancel();
+      signal.throwIfAborted();
+    }
+    return session.finish();
   }
 
   async #classify({ image, input, activation, topK, threshold }: ClassifyRequest): Promise<ClassifyResult> {
     const times = [performance.now()];
     const pixels = await decode(image);
     times.push(performance.now());
-    const { engine, session, info, allowNaN } = this.#session();
+    this.#abort.signal.throwIfAborted();
+    const { engine, info } = this.#session();
     const tensor = engine.preprocess(pixels.data, pixels.width, pixels.height, input);
     tensor.name = info.inputs[0]?.name ?? '';
     times.push(performance.now());
-    const [scores] = session.run([tensor], info.outputs.slice(0, 1).map(({ name }) => name), { allowNaN });
+    const [scores] = await this.#execute([tensor], info.outputs.slice(0, 1).map(({ name }) => name));
     times.push(performance.now());
     const [best = []] = scores ? engine.classify(scores, { topK, threshold, activation }) : [];
     times.push(performance.now());

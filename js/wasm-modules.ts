@@ -60,7 +60,15 @@ export interface MeasuredStep {
 /** A model ready to run. */
 export interface EngineSession {
   info(): ModelInfo;
-  run(inputs: TensorObject[], outputs: string[] | undefined, options: { allowNaN?: boolean; profile?: boolean }): TensorObject[];
+  run(inputs: TensorObject[], outputs: string[] | undefined, options: { allowNaN?: boolean; profile?: boolean | undefined }): TensorObject[];
+  /** Begins a run that is carried out bit by bit; one that was begun before is dropped. */
+  begin(inputs: TensorObject[], outputs: string[] | undefined, options: { allowNaN?: boolean; profile?: boolean | undefined }): void;
+  /** Goes on with it for about so long: true when it is at its end. */
+  advance(milliseconds: number): boolean;
+  /** What it gives. */
+  finish(): TensorObject[];
+  /** Gives it up. */
+  cancel(): void;
   /** The steps of the last run with `profile`. */
   profile(): MeasuredStep[];
   /** How many parts of the graph the compiler executes. */
