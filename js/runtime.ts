@@ -23,7 +23,7 @@ import type {
 } from './protocol.js';
 import { turn } from './turn.js';
 import type { ProgressInfo, SessionMemory } from './types.js';
-import type { CompiledModel, CompilerModule, EngineModule, EngineSession, Init, ModelInfo, TensorObject } from './wasm-modules.js';
+import type { CompiledModel, CompilerModule, EngineModule, EngineSession, Exports, Init, ModelInfo, TensorObject } from './wasm-modules.js';
 import { loadModule } from './wasm.js';
 
 export { decode } from './pixels.js';
@@ -50,7 +50,7 @@ export class Runtime {
   #abort = new AbortController();
   #opened: Opened | undefined;
   #compiled: CompiledModel | undefined;
-  #memories: Partial<Record<WasmName, WebAssembly.Memory>> = {};
+  #instances: Partial<Record<WasmName, Exports>> = {};
 
   constructor(post: Post) {
     this.#post = post;
@@ -65,13 +65,14 @@ export class Runtime {
       const result = await this.#dispatch(call);
       this.#reply(id, result);
     } catch (thrown) {
-      const crashed = isCrash(thrown);
-      const fatal = crashed || this.#isStuck();
+      const fatal = isCrash(thrown) || this.#isStuck();
+      let error = explain(thrown);
       if (fatal) {
+        error = crash(thrown, error.code === 'OUT_OF_MEMORY' || Object.values(this.#instances).some(({ outOfMemory }) => outOfMemory?.()));
         // What is left of the instances must not be touched again, not even to free it.
         this.#forget();
       }
-      this.#post({ tractlet: 'error', id, error: crashed ? crash(thrown) : explain(thrown), fatal }, []);
+      this.#post({ tractlet: 'error', id, error, fatal }, []);
     }
   }
 
@@ -101,7 +102,7 @@ export class Runtime {
   #forget(): void {
     this.#opened = undefined;
     this.#compiled = undefined;
-    this.#memories = {};
+    this.#instances = {};
   }
 
   #dispatch(call: Call): Promise<Methods[Method][1]> | Methods[Method][1] {
@@ -134,8 +135,8 @@ export class Runtime {
   }
 
   #memory(): SessionMemory {
-    const { engine, compiler } = this.#memories;
-    const bytes = { engine: engine?.buffer.byteLength ?? 0, compiler: compiler?.buffer.byteLength ?? 0 };
+    const { engine, compiler } = this.#instances;
+    const bytes = { engine: engine?.memory.buffer.byteLength ?? 0, compiler: compiler?.memory.buffer.byteLength ?? 0 };
     return { wasmBytes: bytes.engine + bytes.compiler, ...bytes };
   }
 
@@ -214,7 +215,7 @@ export class Runtime {
     if (!session.needsHost()) {
       this.#compiled?.free();
       this.#compiled = undefined;
-      delete this.#memories.compiler;
+      delete this.#instances.compiler;
     }
     const info = session.info();
     this.#opened = { engine, session, info, allowNaN: request.allowNaN };
@@ -235,7 +236,7 @@ export class Runtime {
   /** A fresh instance of a module. */
   async #instantiate<M extends { init: Init }>(name: WasmName, glue: M, module: WebAssembly.Module): Promise<M> {
     try {
-      this.#memories[name] = (await glue.init({ module_or_path: module })).memory;
+      this.#instances[name] = await glue.init({ module_or_path: module });
       return glue;
     } catch (cause) {
       if (!(cause instanceof WebAssembly.LinkError || cause instanceof TypeError)) throw cause;
@@ -332,11 +333,13 @@ function isCrash(thrown: unknown): boolean {
   return thrown instanceof Error && !('code' in thrown) && /call stack|recursion/i.test(thrown.message);
 }
 
-function crash(thrown: unknown): ErrorObject {
+const SMALLER = 'Release sessions that are not needed, or use smaller inputs or a smaller model.';
+
+function crash(thrown: unknown, outOfMemory: boolean): ErrorObject {
   return {
     code: 'RUNTIME_CRASH',
-    message: `The WebAssembly module of this session crashed (${describe(thrown)})`,
-    hint: 'This session is lost, others are not: create a new one. Please report the model that did it.',
+    message: `The WebAssembly module of this session ${outOfMemory ? 'ran out of memory' : 'crashed'} (${describe(thrown)})`,
+    hint: `This session is lost, others are not: create a new one. ${outOfMemory ? SMALLER : 'Please report the model that did it.'}`,
     cause: (thrown as Error).stack,
   };
 }
@@ -345,5 +348,5 @@ function explain(thrown: unknown): ErrorObject {
   const object = toObject(thrown);
   // What browsers throw for a buffer that is too large.
   if (!(thrown instanceof RangeError && /alloc|memory|invalid .*array.* length|too large/i.test(thrown.message))) return object;
-  return { ...object, code: 'OUT_OF_MEMORY', hint: 'Release sessions that are not needed, or use a smaller model.' };
+  return { ...object, code: 'OUT_OF_MEMORY', hint: SMALLER };
 }

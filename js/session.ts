@@ -2,7 +2,7 @@
 // Sessions: a model, ready to run.
 
 import { Client } from './client.js';
-import { tagOf } from './errors.js';
+import { failure, tagOf } from './errors.js';
 import { abortable, checkOptions, invalid, type OptionName } from './options.js';
 import type { ClassifierSpec, ExternalSource, OpenRequest, OpenResult, RunResult, Source, WasmName } from './protocol.js';
 import { type FileSource, toSource, transferOf } from './source.js';
@@ -213,9 +213,7 @@ export class InferenceSession {
       const session = new InferenceSession(client, result);
       forgotten ??= new FinalizationRegistry((lost) => {
         lost.releaseWhenIdle();
-        void import('./forgotten.js').then(({ warn }) => {
-          warn();
-        });
+        import('./forgotten.js').then(({ warn }) => { warn(); }, () => undefined);
       });
       forgotten.register(session, client, session);
       return [session, result];
@@ -267,7 +265,7 @@ export class InferenceSession {
     if (profile) this.#profile = record(profile);
     const returned = Object.fromEntries(results.map((result) => [result.name, fromTensorObject(result)]));
     if (isFetches && Object.values(second).some((value) => typeof value === 'object' && value !== null)) {
-      (await import('./fetches.js')).write(returned, second as Record<string, Tensor | null>);
+      (await import('./fetches.js')).write(failure, returned, second as Record<string, Tensor | null>);
     }
     return returned;
   }
@@ -283,7 +281,7 @@ export class InferenceSession {
   async warmup(shapes: Readonly<Record<string, readonly number[]>> = {}, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
     checkOptions(options, ['signal']);
     const { zeros } = await import('./warmup.js');
-    const inputs = zeros(this.inputMetadata, shapes);
+    const inputs = zeros(failure, this.inputMetadata, shapes);
     await this.client.call('run', { inputs, outputs: undefined, profile: false }, { signal: options.signal, transfer: buffersOf(inputs) });
   }
 

@@ -90,8 +90,15 @@ export interface ExternalFile {
   data: Uint8Array;
 }
 
-/** wasm-bindgen's initialiser; gives the instance's exports. */
-export type Init = (options: { module_or_path: WebAssembly.Module }) => Promise<{ memory: WebAssembly.Memory }>;
+/** What an instance exports, as it is without glue. */
+export interface Exports {
+  memory: WebAssembly.Memory;
+  /** Whether memory ran out and no error has said so; for when the module has trapped. */
+  outOfMemory?: () => number;
+}
+
+/** wasm-bindgen's initialiser. */
+export type Init = (options: { module_or_path: WebAssembly.Module }) => Promise<Exports>;
 
 /** One copy of the engine's glue. */
 export interface EngineModule {

@@ -7,6 +7,7 @@
 pub mod compiler;
 #[cfg(feature = "engine")]
 pub mod engine;
+mod memory;
 mod tensors;
 
 use serde::Serialize;
@@ -27,5 +28,6 @@ fn to_js(value: &impl Serialize) -> JsValue {
 
 /// An error as JavaScript gets to see it.
 fn thrown(error: Error) -> JsValue {
+    memory::reported();
     to_js(&error)
 }

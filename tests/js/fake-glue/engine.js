@@ -4,13 +4,14 @@
 import { infoOf, parse } from './format.js';
 
 let wasm;
+let lacking = 0;
 
 export default async function init({ module_or_path: module }) {
   if (wasm) throw new Error('the glue is initialised once per copy');
   const { exports } = await WebAssembly.instantiate(module, {});
   if (![1, 3].includes(exports.kind.value)) throw new TypeError('WebAssembly.instantiate(): Import #0 "env": module is not an object');
   wasm = exports;
-  return wasm;
+  return { ...exports, outOfMemory: () => lacking };
 }
 
 export const version = () => (wasm.kind.value === 3 ? '1.2.3+relaxed.usdot' : '1.2.3+simd128.pairs');
@@ -20,6 +21,10 @@ const OPS = {
   double: ({ inputs }) => inputs[0].map((x) => 2 * x),
   sum: ({ inputs }) => [inputs.flat().reduce((a, b) => a + b, 0)],
   trap: () => wasm.trap(),
+  'trap-for-memory': () => {
+    lacking = 1;
+    wasm.trap();
+  },
   overflow: () => wasm.recurse(),
   memory: () => new Float32Array(2 ** 53 - 1),
   // The same from within wasm-bindgen's glue: its borrow never ends.
