@@ -1,4 +1,4 @@
-//! The boundary to JavaScript: conversions and nothing else. `js/wasm-modules.ts` has the same interface as types.
+//! The boundary to JavaScript: conversions, a note of failed allocations, and nothing else. `js/wasm-modules.ts` has the same interface as types.
 //!
 //! Everything that comes in is untrusted: what does not convert gives an error, thrown as a plain object with the
 //! fields of [`crate::Error`].
