@@ -104,7 +104,7 @@ export class InferenceError extends Error {
     this.operators = details.operators;
     // What consoles print of an error is its stack: there the hint is seen.
     const { hint, stack } = this;
-    if (hint) this.stack = stack?.replace(message, () => `${message}\n  ${hint}`);
+    if (hint && stack) this.stack = stack.replace(message, () => `${message}\n  ${hint}`);
   }
 
   // A getter on the prototype, so that the first line of `stack` already has the name.

@@ -69,9 +69,9 @@ export class Runtime {
       let error = explain(thrown);
       if (fatal) {
         error = crash(thrown, error.code === 'OUT_OF_MEMORY' || Object.values(this.#instances).some(({ outOfMemory }) => outOfMemory?.()));
-        // What is left of the instances must not be touched again, not even to free it.
-        this.#forget();
       }
+      // What a crash has left of the instances must not be touched again, not even to free it.
+      if (fatal || call.method === 'open') this.#forget();
       this.#post({ tractlet: 'error', id, error, fatal }, []);
     }
   }
@@ -154,7 +154,6 @@ export class Runtime {
     } catch (error) {
       // One download has failed: the others are of no use.
       this.#abort.abort();
-      this.#forget();
       throw request.card ? blameCard(error, request.card.url ?? request.card.file) : error;
     }
   }

@@ -139,7 +139,7 @@ test('sliced runs are measured like others', async () => {
 test('a classification that is aborted stops, in a worker', async () => {
   const classifier = await ImageClassifier.create(squeezenet, {
     wasm,
-    input: { size: [224, 224], layout: 'NCHW', channels: 'RGB', mean: [124, 116, 104], std: [58, 57, 57], crop: { mode: 'stretch' }, resample: 'bilinear' },
+    input: { size: [227, 227], layout: 'NCHW', channels: 'RGB', mean: [124, 116, 104], std: [58, 57, 57], crop: { mode: 'stretch' }, resample: 'bilinear' },
   });
   sessions.push(classifier);
   const picture = { data: new Uint8ClampedArray(4 * 300 * 200).fill(90), width: 300, height: 200 };
