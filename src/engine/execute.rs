@@ -194,3 +194,79 @@ fn output(variant: &Variant, position: usize, frame: &Frame) -> Result<Tensor> {
 fn missing() -> Error {
     Error::new(ErrorCode::Internal, "a step reads a value that nothing has written")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::engine::parts::{Cut, Part};
+    use crate::engine::pool::Pool;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    /// Ten rows of a byte, each of which takes a second by its own account.
+    #[derive(Default)]
+    struct Slow {
+        begun: usize,
+        parts: Mutex<Vec<std::ops::Range<usize>>>,
+    }
+
+    impl Run for Slow {
+        fn begin(&mut self, _: &mut Frame) -> Result<()> {
+            self.begun += 1;
+            Ok(())
+        }
+
+        fn cut(&self) -> Option<Cut> {
+            Some(Cut::new(0, 10, 1, 10_000_000_000))
+        }
+
+        fn rows(&self, part: Part<'_>) -> Result<()> {
+            if part.rows.start == 9 && self.begun > 1 {
+                return Err(Error::new(ErrorCode::ExecutionFailed, "on purpose"));
+            }
+            part.y.fill(self.begun as u8);
+            self.parts.lock().unwrap().push(part.rows);
+            Ok(())
+        }
+
+        fn kernel(&self) -> &'static str {
+            "slow"
+        }
+    }
+
+    #[test]
+    fn a_long_step_is_left_in_the_middle_and_taken_up_there() {
+        let (pool, places, mut arena) = (Pool::new(), [Place::Arena(0..10)], [0u8; 10]);
+        let mut frame = Frame {
+            places: &places,
+            arena: &mut arena,
+            loose: vec![Loose::Absent],
+            scratch: 0..0,
+            pool: &pool,
+            threads: 1,
+        };
+        let mut slow = Slow::default();
+        let time = Cell::new(0.0);
+        let clock = || time.replace(time.get() + 1.0);
+        let mut rows = None;
+        let mut slice = |slow: &mut Slow, rows: &mut Option<usize>, microseconds: f64| {
+            let end = time.get() + microseconds;
+            run_step(slow, &mut frame, rows, Some(Slice { clock: &clock, end }))
+        };
+        // A look at the clock after every row.
+        assert!(!slice(&mut slow, &mut rows, 0.0).unwrap());
+        assert_eq!(rows, Some(1));
+        assert!(!slice(&mut slow, &mut rows, 3.0).unwrap());
+        assert_eq!(rows, Some(5));
+        assert!(slice(&mut slow, &mut rows, 100.0).unwrap());
+        assert_eq!((rows, slow.begun), (None, 1));
+        assert!(slow.parts.lock().unwrap().iter().map(|part| part.start).eq(0..10));
+        // The next run begins it anew; what fails in the middle says so.
+        assert!(slice(&mut slow, &mut rows, 100.0).is_err());
+        assert_eq!(slow.begun, 2);
+        assert_eq!(arena[..9], [2; 9]);
+    }
+}
