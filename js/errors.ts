@@ -17,6 +17,8 @@ export type ErrorCode =
   | 'INPUT_TYPE'
   | 'INPUT_SHAPE'
   | 'INPUT_VALUE'
+  | 'OUTPUT_TYPE'
+  | 'OUTPUT_SHAPE'
   | 'INVALID_OPTION'
   | 'INVALID_IMAGE'
   | 'IMAGE_TOO_LARGE'
@@ -105,6 +107,9 @@ export class InferenceError extends Error {
     this.hint = details.hint;
     this.operators = details.operators;
     this.index = details.index;
+    // What consoles print of an error is its stack: there the hint is seen.
+    const { hint, stack } = this;
+    if (hint && stack) this.stack = stack.replace(message, () => `${message}\n  ${hint}`);
   }
 
   // A getter on the prototype, so that the first line of `stack` already has the name.
@@ -180,6 +185,8 @@ function classOf(code: ErrorCode): typeof InferenceError {
     case 'INPUT_TYPE':
     case 'INPUT_SHAPE':
     case 'INPUT_VALUE':
+    case 'OUTPUT_TYPE':
+    case 'OUTPUT_SHAPE':
     case 'INVALID_OPTION':
       return InputError;
     case 'INVALID_IMAGE':

@@ -1,7 +1,7 @@
 // Starts a runtime, in a worker or in this thread, and hands out the line to it.
 
 import { describe, failure } from './errors.js';
-import type { Call, Reply } from './protocol.js';
+import type { Call, Cancel, Reply } from './protocol.js';
 
 /** A line to a runtime. */
 export interface Port {
@@ -9,6 +9,8 @@ export interface Port {
   readonly worker: boolean;
   /** May throw a DataCloneError. */
   post(call: Call, transfer: Transferable[]): void;
+  /** Stops a call as soon as possible; its reply still comes. */
+  cancel(id: number): void;
   onReply: (reply: Reply) => void;
   /** The runtime is lost. */
   onCrash: (message: string) => void;
@@ -77,6 +79,9 @@ function connect(worker: Worker): Promise<Port> {
       post: (call, transfer) => {
         worker.postMessage(call, transfer);
       },
+      cancel: (id) => {
+        worker.postMessage({ tractlet: 'cancel', id } satisfies Cancel);
+      },
       onReply: () => undefined,
       onCrash: () => undefined,
       close: () => {
@@ -117,6 +122,9 @@ async function openLocalPort(): Promise<Port> {
     worker: false,
     post: (call) => {
       void runtime.handle(call);
+    },
+    cancel: (id) => {
+      runtime.cancel(id);
     },
     onReply: () => undefined,
     onCrash: () => undefined,

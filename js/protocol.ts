@@ -179,7 +179,13 @@ export type Method = keyof Methods;
 // Every message has the field `tractlet`, so that others may post on the same worker.
 
 /** To the runtime. */
-export type Call = { [M in Method]: { tractlet: 'call'; id: number; method: M; request: Methods[M][0] } }[Method];
+export type Call = { [M in Method]: { tractlet: 'call'; id: number; method: M; request: Methods[M][0]; stoppable: boolean } }[Method];
+
+/** To the runtime: nobody waits for that call any more. Its reply, which is still due, says when it has stopped. */
+export interface Cancel {
+  readonly tractlet: 'cancel';
+  readonly id: number;
+}
 
 /** From the runtime. */
 export type Reply =

@@ -29,8 +29,9 @@ import type {
   Source,
   WasmName,
 } from './protocol.js';
+import { turn } from './turn.js';
 import type { Labels, SessionMemory } from './types.js';
-import type { CompiledModel, CompilerModule, EngineModule, EngineSession, Host, Init, ModelInfo, TensorObject } from './wasm-modules.js';
+import type { CompiledModel, CompilerModule, EngineModule, EngineSession, Exports, Host, Init, ModelInfo, TensorObject } from './wasm-modules.js';
 import { loadModule } from './wasm.js';
 
 /** Bytes of memory at which a crash is for want of more. */
@@ -46,15 +47,21 @@ interface Opened {
   readonly allowNaN: boolean;
 }
 
+/** Milliseconds that a run which may be cancelled goes on before messages get a turn. */
+const SLICE = 8;
+
 /** One session. Calls come one after the other. */
 export class Runtime {
   readonly #post: Post;
-  readonly #abort = new AbortController();
+  /** The call that is carried out. */
+  #call: Call | undefined;
+  /** Stops that call. */
+  #abort = new AbortController();
   #opened: Opened | undefined;
   #compiled: CompiledModel | undefined;
   /** Without a session, for pictures only. */
   #engine: EngineModule | undefined;
-  #memories: Partial<Record<WasmName, WebAssembly.Memory>> = {};
+  #instances: Partial<Record<WasmName, Exports>> = {};
   #kept: KeptPlans | undefined;
   /** Gets a kept plan's session ready for input shapes that the plan has no steps for. */
   #prepare: ((inputs: readonly TensorObject[]) => Promise<void>) | undefined;
@@ -66,17 +73,26 @@ export class Runtime {
   /** Carries out a call and posts its reply. Never throws. */
   async handle(call: Call): Promise<void> {
     const { id } = call;
+    this.#call = call;
+    this.#abort = new AbortController();
     try {
       const result = await this.#dispatch(call);
       this.#reply(id, result);
     } catch (thrown) {
-      const fatal = isCrash(thrown);
+      const fatal = isCrash(thrown) || this.#isStuck();
+      let error = explain(thrown);
       if (fatal) {
-        // What is left of the instances must not be touched again, not even to free it.
-        this.#forget();
+        error = crash(thrown, error.code === 'OUT_OF_MEMORY' || Object.values(this.#instances).some(({ outOfMemory }) => outOfMemory?.()));
       }
-      this.#post({ tractlet: 'error', id, error: fatal ? crash(thrown) : explain(thrown), fatal }, []);
+      // What a crash has left of the instances must not be touched again, not even to free it.
+      if (fatal || call.method === 'open') this.#forget();
+      this.#post({ tractlet: 'error', id, error, fatal }, []);
     }
+  }
+
+  /** Stops a call, should it be the one that is carried out. */
+  cancel(id: number): void {
+    if (this.#call?.id === id) this.#abort.abort();
   }
 
   /** Stops downloads and lets go of the wasm instances, whose memory goes with them. */
@@ -87,13 +103,23 @@ export class Runtime {
     this.#forget();
   }
 
+  /** Whether an exception went right through the engine, as when there is no memory for what it returns. */
+  #isStuck(): boolean {
+    try {
+      this.#opened?.session.subgraphs();
+      return false;
+    } catch {
+      return true;
+    }
+  }
+
   #forget(): void {
     this.#kept?.stop();
     this.#prepare = undefined;
     this.#opened = undefined;
     this.#compiled = undefined;
     this.#engine = undefined;
-    this.#memories = {};
+    this.#instances = {};
   }
 
   #dispatch(call: Call): Promise<Methods[Method][1]> | Methods[Method][1] {
@@ -152,7 +178,7 @@ export class Runtime {
 
   /** The error of a model that was not compiled. */
   async #explain(files: ModelFiles, error: unknown): Promise<unknown> {
-    const full = isCrash(error) && (this.#memories.compiler?.buffer.byteLength ?? 0) > NEARLY_FULL;
+    const full = isCrash(error) && (this.#instances.compiler?.memory.buffer.byteLength ?? 0) > NEARLY_FULL;
     if (full) return files.tooLarge();
     return toObject(error).code === 'EXTERNAL_DATA_MISSING' ? (await import('./external.js')).withAddresses(error, files.model.url) : error;
   }
@@ -162,8 +188,8 @@ export class Runtime {
   }
 
   #memory(): SessionMemory {
-    const { engine, compiler } = this.#memories;
-    const bytes = { engine: engine?.buffer.byteLength ?? 0, compiler: compiler?.buffer.byteLength ?? 0 };
+    const { engine, compiler } = this.#instances;
+    const bytes = { engine: engine?.memory.buffer.byteLength ?? 0, compiler: compiler?.memory.buffer.byteLength ?? 0 };
     return { wasmBytes: bytes.engine + bytes.compiler, ...bytes };
   }
 
@@ -181,7 +207,6 @@ export class Runtime {
     } catch (error) {
       // One download has failed: the others are of no use.
       this.#abort.abort();
-      this.#forget();
       throw request.card ? blameCard(error, request.card.url ?? request.card.file) : error;
     }
   }
@@ -259,7 +284,7 @@ export class Runtime {
       void kept?.keep(plan);
       compiled.free();
       this.#compiled = undefined;
-      delete this.#memories.compiler;
+      delete this.#instances.compiler;
     }
     return session;
   }
@@ -283,7 +308,7 @@ export class Runtime {
   /** A fresh instance of a module. */
   async #instantiate<M extends { init: Init }>(name: WasmName, glue: M, module: WebAssembly.Module): Promise<M> {
     try {
-      this.#memories[name] = (await glue.init({ module_or_path: module })).memory;
+      this.#instances[name] = await glue.init({ module_or_path: module });
       return glue;
     } catch (cause) {
       if (!(cause instanceof WebAssembly.LinkError || cause instanceof TypeError)) throw cause;
@@ -309,10 +334,21 @@ export class Runtime {
     return { outputs: results, profile: profile ? { steps: this.#session().session.profile(), began } : undefined };
   }
 
+  /** Runs the model: all at once, or bit by bit where the call may be cancelled. */
   async #execute(inputs: TensorObject[], outputs: string[] | undefined, profile = false): Promise<TensorObject[]> {
     await this.#prepare?.(inputs);
     const { session, allowNaN } = this.#session();
-    return session.run(inputs, outputs, { allowNaN, profile });
+    const options = { allowNaN, profile };
+    if (!this.#call?.stoppable) return session.run(inputs, outputs, options);
+    const { signal } = this.#abort;
+    session.begin(inputs, outputs, options);
+    while (!session.advance(SLICE)) {
+      await turn();
+      // Gone if it was released meanwhile.
+      if (signal.aborted) this.#opened?.session.cancel();
+      signal.throwIfAborted();
+    }
+    return session.finish();
   }
 
   async #classify(request: ClassifyRequest): Promise<ClassifyResult> {
@@ -405,11 +441,13 @@ function isCrash(thrown: unknown): boolean {
   return thrown instanceof Error && !('code' in thrown) && /call stack|recursion/i.test(thrown.message);
 }
 
-function crash(thrown: unknown): ErrorObject {
+const SMALLER = 'Release sessions that are not needed, or use smaller inputs or a smaller model.';
+
+function crash(thrown: unknown, outOfMemory: boolean): ErrorObject {
   return {
     code: 'RUNTIME_CRASH',
-    message: `The WebAssembly module of this session crashed (${describe(thrown)})`,
-    hint: 'This session is lost, others are not: create a new one. Please report the model that did it.',
+    message: `The WebAssembly module of this session ${outOfMemory ? 'ran out of memory' : 'crashed'} (${describe(thrown)})`,
+    hint: `This session is lost, others are not: create a new one. ${outOfMemory ? SMALLER : 'Please report the model that did it.'}`,
     cause: (thrown as Error).stack,
   };
 }
@@ -418,5 +456,5 @@ function explain(thrown: unknown): ErrorObject {
   const object = toObject(thrown);
   // What browsers throw for a buffer that is too large.
   if (!(thrown instanceof RangeError && /alloc|memory|invalid .*array.* length|too large/i.test(thrown.message))) return object;
-  return { ...object, code: 'OUT_OF_MEMORY', hint: 'Release sessions that are not needed, or use a smaller model.' };
+  return { ...object, code: 'OUT_OF_MEMORY', hint: SMALLER };
 }

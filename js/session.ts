@@ -65,14 +65,17 @@ export declare namespace InferenceSession {
 
   /** Input tensors by name. */
   type FeedsType = Readonly<Record<string, Tensor>>;
-  /** Output names: a list, or the keys of an object whose values are null. */
-  type FetchesType = readonly string[] | Readonly<Record<string, null>>;
+  /** Output names: a list, or the keys of an object. Its values are null, or tensors that the results are written to. */
+  type FetchesType = readonly string[] | Readonly<Record<string, Tensor | null>>;
   /** Output tensors by name. */
   type ReturnType = Record<string, Tensor>;
 
   /** Options of {@link InferenceSession.run}. */
   interface RunOptions {
-    /** Gives up waiting: `run` rejects with the signal's reason at once. A run that has not begun does not begin. */
+    /**
+     * Stops the run: `run` rejects with the signal's reason at once, and the computing ends some milliseconds later. With
+     * `worker: false` a run with a signal lets the page have a turn now and then, so that there is time to abort it.
+     */
     readonly signal?: AbortSignal | undefined;
     /** Gives the inputs away instead of copying them: their arrays are empty afterwards. Default false. */
     readonly transfer?: boolean | undefined;
@@ -198,6 +201,7 @@ export class InferenceSession {
     const session = new InferenceSession(client, result);
     forgotten ??= new FinalizationRegistry((lost) => {
       lost.releaseWhenIdle();
+      import('./forgotten.js').then(({ warn }) => { warn(); }, () => undefined);
     });
     forgotten.register(session, client, session);
     return [session, result];
@@ -216,8 +220,9 @@ export class InferenceSession {
    * Runs the model for some of its outputs.
    *
    * @param feeds a tensor for each input
-   * @param fetches which outputs
+   * @param fetches which outputs; where there is a tensor for one, its data is overwritten, and it is what is returned
    * @param options see {@link InferenceSession.RunOptions}
+   * @throws InputError `OUTPUT_TYPE` or `OUTPUT_SHAPE` when such a tensor does not fit; then none is written to
    */
   run(
     feeds: InferenceSession.FeedsType,
@@ -242,7 +247,26 @@ export class InferenceSession {
     const request = { inputs, outputs, profile: options.profile ?? false };
     const { outputs: results, profile } = await this.client.call('run', request, { signal: options.signal, transfer: buffersOf(inputs) });
     if (profile) this.#profile = record(profile);
-    return Object.fromEntries(results.map((result) => [result.name, fromTensorObject(result)]));
+    const returned = Object.fromEntries(results.map((result) => [result.name, fromTensorObject(result)]));
+    if (isFetches && Object.values(second).some((value) => typeof value === 'object' && value !== null)) {
+      (await import('./fetches.js')).write(failure, returned, second as Record<string, Tensor | null>);
+    }
+    return returned;
+  }
+
+  /**
+   * Runs the model once on zeros: the first run of a session is slower than later ones, as browsers compile the code that
+   * turns out to be in demand once more.
+   *
+   * @param shapes for inputs whose shapes are symbolic; may be left out for the others
+   * @param options a signal that stops it
+   * @throws InputError `INPUT_SHAPE` when a shape is missing or does not fit
+   */
+  async warmup(shapes: Readonly<Record<string, readonly number[]>> = {}, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
+    checkOptions(options, ['signal']);
+    const { zeros } = await import('./warmup.js');
+    const inputs = zeros(failure, this.inputMetadata, shapes);
+    await this.client.call('run', { inputs, outputs: undefined, profile: false }, { signal: options.signal, transfer: buffersOf(inputs) });
   }
 
   /** The steps of the last run with `profile: true` that has ended, in the order they were taken. Empty before. */
@@ -269,6 +293,11 @@ export class InferenceSession {
   [Symbol.asyncDispose](): Promise<void> {
     return this.release();
   }
+
+  /** For `using`. */
+  [Symbol.dispose](): void {
+    void this.release();
+  }
 }
 
 /** A profile as the caller sees it; also puts it on this thread's time line. */
@@ -290,10 +319,10 @@ function record({ steps, began }: NonNullable<RunResult['profile']>): InferenceS
 function toNames(fetches: InferenceSession.FetchesType): string[] {
   const names = Array.isArray(fetches) ? (fetches as string[]) : Object.keys(fetches);
   if (names.some((name) => typeof name !== 'string')) invalid('fetches', fetches, 'a list of output names');
-  if (!Array.isArray(fetches) && Object.values(fetches).some((value) => value !== null)) {
-    throw failure('INVALID_OPTION', 'Outputs cannot be written to tensors that are there already', {
-      hint: 'Pass null for each output, or a list of names.',
-    });
+  if (names !== fetches) {
+    // Tensors of onnxruntime-common are as good.
+    const isFetch = (value: unknown): boolean => value === null || (value instanceof Object && 'dims' in value);
+    if (!Object.values(fetches).every(isFetch)) invalid('fetches', fetches, 'null or a Tensor for each output');
   }
   return names;
 }

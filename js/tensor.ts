@@ -205,7 +205,7 @@ function adopt(type: string, data: unknown): Tensor.DataType {
 }
 
 /** The number of elements of a shape, whose dimensions are checked. */
-function sizeOf(dims: unknown): number {
+export function sizeOf(dims: unknown): number {
   if (!Array.isArray(dims)) throw failure('INPUT_SHAPE', 'The dims of a tensor must be an array of numbers');
   return dims.reduce<number>((size, dim: unknown, i) => {
     const next = size * (dim as number);

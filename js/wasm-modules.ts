@@ -79,7 +79,15 @@ export interface PlanDescription {
 /** A model ready to run. */
 export interface EngineSession {
   info(): ModelInfo;
-  run(inputs: TensorObject[], outputs: string[] | undefined, options: { allowNaN?: boolean; profile?: boolean }): TensorObject[];
+  run(inputs: TensorObject[], outputs: string[] | undefined, options: { allowNaN?: boolean; profile?: boolean | undefined }): TensorObject[];
+  /** Begins a run that is carried out bit by bit; one that was begun before is dropped. */
+  begin(inputs: TensorObject[], outputs: string[] | undefined, options: { allowNaN?: boolean; profile?: boolean | undefined }): void;
+  /** Goes on with it for about so long: true when it is at its end. */
+  advance(milliseconds: number): boolean;
+  /** What it gives. */
+  finish(): TensorObject[];
+  /** Gives it up. */
+  cancel(): void;
   /** The steps of the last run with `profile`. */
   profile(): MeasuredStep[];
   /** What the plan consists of. */
@@ -121,8 +129,15 @@ export interface RankedClass {
   score: number;
 }
 
-/** wasm-bindgen's initialiser; gives the instance's exports. */
-export type Init = (options: { module_or_path: WebAssembly.Module }) => Promise<{ memory: WebAssembly.Memory }>;
+/** What an instance exports, as it is without glue. */
+export interface Exports {
+  memory: WebAssembly.Memory;
+  /** Whether memory ran out and no error has said so; for when the module has trapped. */
+  outOfMemory?: () => number;
+}
+
+/** wasm-bindgen's initialiser. */
+export type Init = (options: { module_or_path: WebAssembly.Module }) => Promise<Exports>;
 
 /** One copy of the engine's glue. */
 export interface EngineModule {

@@ -94,6 +94,32 @@ pub fn split<const R: usize, const W: usize>(
     })
 }
 
+/// What lies before, between and behind the parts that are written to, each with its place.
+pub type Around<'b> = [(usize, &'b [u8]); 3];
+
+/// A part of a block to write to, scratch memory, and the rest of it, to read.
+///
+/// # Errors
+/// `INVALID_PLAN` if they lie outside of the block or meet.
+pub fn around(
+    block: &mut [u8],
+    write: Range<usize>,
+    scratch: Range<usize>,
+) -> Result<(&mut [u8], &mut [u8], Around<'_>)> {
+    let scratch = if scratch.is_empty() { write.end..write.end } else { scratch };
+    let swap = scratch.start < write.start;
+    let (low, high) = if swap { (&scratch, &write) } else { (&write, &scratch) };
+    if low.start > low.end || low.end > high.start || high.start > high.end || high.end > block.len() {
+        return Err(Error::new(ErrorCode::InvalidPlan, "a step writes to what it reads"));
+    }
+    let (before, rest) = block.split_at_mut(low.start);
+    let (first, rest) = rest.split_at_mut(low.len());
+    let (between, rest) = rest.split_at_mut(high.start - low.end);
+    let (second, behind) = rest.split_at_mut(high.len());
+    let around: Around = [(0, before), (low.end, between), (high.end, behind)];
+    Ok(if swap { (second, first, around) } else { (first, second, around) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,6 +160,22 @@ mod tests {
         assert!(
             place(&[Request { bytes: usize::MAX, time: (0, 0) }, Request { bytes: usize::MAX, time: (0, 0) }]).is_err()
         );
+    }
+
+    #[test]
+    fn what_is_around() {
+        let mut block: Vec<u8> = (0..32).collect();
+        for (write, scratch, sizes) in
+            [(4..8, 10..16, [4, 2, 16]), (10..16, 4..8, [4, 2, 16]), (4..8, 0..0, [4, 0, 24]), (0..32, 9..9, [0, 0, 0])]
+        {
+            let (y, s, around) = super::around(&mut block, write.clone(), scratch.clone()).unwrap();
+            assert!(y.iter().map(|&b| b as usize).eq(write) && s.iter().map(|&b| b as usize).eq(scratch));
+            assert_eq!(around.map(|(_, bytes)| bytes.len()), sizes);
+            assert!(around.iter().all(|(at, bytes)| bytes.first().is_none_or(|&b| b as usize == *at)));
+        }
+        for (write, scratch) in [(4..8, 7..9), (7..9, 4..8), (4..33, 0..0), (4..8, 30..33), (4..8, 5..6)] {
+            assert!(super::around(&mut block, write, scratch).is_err());
+        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! The values of a run and where they are.
 
 use std::ops::Range;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use bytemuck::Pod;
 
 use super::arena;
+use super::pool::Pool;
 use crate::error::{Error, ErrorCode, Result};
 use crate::plan::ValueId;
 use crate::tensor::{AlignedBytes, Tensor};
@@ -16,14 +17,16 @@ pub enum Place {
     /// In the arena.
     Arena(Range<usize>),
     /// It never changes.
-    Constant(Rc<AlignedBytes>),
+    Constant(Arc<AlignedBytes>),
     /// In a tensor of its own: inputs of the model, and what the compiler computes.
     Loose,
 }
 
 /// A tensor outside of the arena.
+#[derive(Default)]
 pub enum Loose<'a> {
     /// Nothing yet.
+    #[default]
     Absent,
     /// The caller's.
     Borrowed(&'a Tensor),
@@ -52,6 +55,10 @@ pub struct Frame<'a> {
     pub loose: Vec<Loose<'a>>,
     /// Scratch memory of the step that runs.
     pub scratch: Range<usize>,
+    /// Who works on steps that can be cut.
+    pub pool: &'a Pool,
+    /// How many of them, at most.
+    pub threads: usize,
 }
 
 /// What a step reads, what it writes, and its scratch memory.
@@ -92,6 +99,44 @@ impl Frame<'_> {
             }
         }
         Ok((inputs, outputs, scratch))
+    }
+
+    /// The bytes of a value to write to, the step's scratch memory, and all other values to read.
+    ///
+    /// # Errors
+    /// `INTERNAL` if it is not to be written.
+    pub fn cut(&mut self, y: ValueId) -> Result<(Values<'_>, &mut [u8], &mut [u8])> {
+        let Some(Place::Arena(range)) = self.places.get(y as usize) else { return Err(missing()) };
+        let (y, scratch, around) = arena::around(self.arena, range.clone(), self.scratch.clone())?;
+        Ok((Values { places: self.places, loose: &self.loose, around }, y, scratch))
+    }
+}
+
+/// The values that a step does not write to, for any number of threads.
+pub struct Values<'f> {
+    places: &'f [Place],
+    loose: &'f [Loose<'f>],
+    around: arena::Around<'f>,
+}
+
+impl<'f> Values<'f> {
+    /// The bytes of a value.
+    ///
+    /// # Errors
+    /// `INTERNAL` if it is not there, `INVALID_PLAN` if the step writes to it.
+    pub fn read(&self, id: ValueId) -> Result<&'f [u8]> {
+        match self.places.get(id as usize).ok_or_else(missing)? {
+            Place::Constant(constant) => Ok(constant.as_slice()),
+            Place::Loose => Ok(self.loose.get(id as usize).and_then(Loose::get).ok_or_else(missing)?.bytes()),
+            Place::Arena(range) if range.is_empty() => Ok(&[]),
+            Place::Arena(range) => {
+                let inside = |&(at, bytes): &(usize, &'f [u8])| {
+                    bytes.get(range.start.checked_sub(at)?..range.end.checked_sub(at)?)
+                };
+                let found = self.around.iter().find_map(inside);
+                found.ok_or_else(|| Error::new(ErrorCode::InvalidPlan, "a step writes to what it reads"))
+            }
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Constants of a plan, read when they are needed, kept once.
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::kernels::conv::ConvWeights;
@@ -15,13 +15,13 @@ use crate::tensor::{AlignedBytes, Element};
 #[derive(Default)]
 pub struct Cache {
     /// As they are in the plan.
-    pub plain: HashMap<ConstantId, Rc<AlignedBytes>>,
+    pub plain: HashMap<ConstantId, Arc<AlignedBytes>>,
     /// Packed for convolutions and products.
-    pub packed: HashMap<ConstantId, Rc<ConvWeights>>,
+    pub packed: HashMap<ConstantId, Arc<ConvWeights>>,
     /// Packed for convolutions of floats; by output channels and groups, too.
-    pub float: HashMap<(ConstantId, usize, usize), Rc<FloatWeights>>,
+    pub float: HashMap<(ConstantId, usize, usize), Arc<FloatWeights>>,
     /// Packed for depthwise convolutions.
-    pub depthwise: HashMap<ConstantId, Rc<DepthwiseWeights>>,
+    pub depthwise: HashMap<ConstantId, Arc<DepthwiseWeights>>,
 }
 
 impl Cache {
@@ -77,11 +77,11 @@ impl<S: Source + ?Sized> Loader<'_, S> {
     }
 
     /// The bytes of a constant value, kept for all who read it.
-    pub fn shared(&mut self, id: ConstantId) -> Result<Rc<AlignedBytes>> {
+    pub fn shared(&mut self, id: ConstantId) -> Result<Arc<AlignedBytes>> {
         if let Some(bytes) = self.cache.plain.get(&id) {
             return Ok(bytes.clone());
         }
-        let bytes = Rc::new(self.read(id)?);
+        let bytes = Arc::new(self.read(id)?);
         self.cache.plain.insert(id, bytes.clone());
         Ok(bytes)
     }

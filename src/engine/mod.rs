@@ -2,8 +2,11 @@
 
 mod arena;
 mod describe;
+mod execute;
 mod frame;
 mod load;
+mod parts;
+mod pool;
 mod prepare;
 mod profile;
 mod session;
@@ -13,5 +16,6 @@ mod tests;
 mod validate;
 
 pub use describe::{Description, StepDescription, VariantDescription};
+pub use pool::Pool;
 pub use profile::{Clock, Measured, Profile};
 pub use session::{Host, RunOptions, Session};

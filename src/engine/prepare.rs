@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::arena::{Request, place};
 use super::frame::Place;
 use super::load::Loader;
+use super::parts;
 use super::steps::{self, Run};
 use crate::error::Result;
 use crate::plan::{Operation, Source, ValueId, Variant};
@@ -42,8 +43,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// Prepares a variant, which must have been checked.
-    pub fn new<S: Source + ?Sized>(variant: Variant, loader: &mut Loader<S>) -> Result<Self> {
+    /// Prepares a variant, which must have been checked, to run on up to `threads` threads.
+    pub fn new<S: Source + ?Sized>(variant: Variant, loader: &mut Loader<S>, threads: usize) -> Result<Self> {
         let mut runs = Vec::with_capacity(variant.steps.len());
         for step in &variant.steps {
             let run =
@@ -66,7 +67,11 @@ impl Program {
             });
         }
         for (step, run) in runs.iter().enumerate() {
-            requests.push(Request { bytes: run.as_ref().map_or(0, |r| r.scratch()), time: (step, step) });
+            let bytes = run.as_ref().map_or(0, |run| {
+                let threads = run.cut().map_or(1, |cut| cut.threads(threads));
+                parts::scratch_bytes(run.scratch(), threads)
+            });
+            requests.push(Request { bytes, time: (step, step) });
         }
         let (mut ranges, arena) = place(&requests)?;
         let scratch = ranges.split_off(requested.len());

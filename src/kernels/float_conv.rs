@@ -1,5 +1,7 @@
 //! Float convolutions of `[n, h, w, c]`.
 
+use std::ops::Range;
+
 use super::Window;
 use super::float_tile::{self, COLUMNS, ROWS};
 use super::lanes::{BLOCK, F32x4, load_block, store_block};
@@ -57,7 +59,8 @@ impl FloatWeights {
     }
 }
 
-/// `y = clamp(conv(x) + bias, low, high)`; what lies outside of `x` is 0. `bias` has an element for each channel.
+/// `y = clamp(conv(x) + bias, low, high)` of the output positions `positions`, counted through `[n, oh, ow]`, the first of
+/// which `y` begins with. What lies outside of `x` is 0. `bias` has an element for each channel.
 ///
 /// # Panics
 /// If a slice has not the length that the sizes say, or the weights are those of another window.
@@ -67,14 +70,16 @@ pub fn float_conv(
     weights: &FloatWeights,
     bias: Option<&[f32]>,
     [low, high]: [f32; 2],
+    positions: Range<usize>,
     y: &mut [f32],
 ) {
     let [n, h, w, c] = window.input;
     let FloatWeights { groups, channels, depth, .. } = *weights;
     let product = |counts: &[usize]| counts.iter().try_fold(1usize, |product, &count| product.checked_mul(count));
     assert_eq!(product(&[n, h, w, c]), Some(x.len()), "length of x");
-    let positions = product(&window.output).expect("too large");
-    assert_eq!(product(&[n, positions, groups, channels]), Some(y.len()), "length of y");
+    let each = product(&window.output).expect("too large");
+    assert!(product(&[n, each]).is_some_and(|all| positions.end <= all), "positions beyond the output");
+    assert_eq!(product(&[positions.len(), groups, channels]), Some(y.len()), "length of y");
     assert!(c.is_multiple_of(groups), "channels in groups");
     assert_eq!(product(&[window.kernel[0], window.kernel[1], c / groups]), Some(depth), "size of the weights");
     assert!(bias.is_none_or(|bias| bias.len() == groups * channels), "a bias for each channel");
@@ -90,23 +95,28 @@ pub fn float_conv(
         }
     };
     let finish = Finish { bias, low: F32x4::splat(low), high: F32x4::splat(high) };
-    for (image, y) in y.chunks_exact_mut(positions * groups * channels).enumerate() {
+    let mut rest = y;
+    for image in positions.start / each..positions.end.div_ceil(each) {
         let x = &x[image * h * w * c..][..h * w * c];
+        let first = positions.start.max(image * each);
+        let part = first - image * each..positions.end.min((image + 1) * each) - image * each;
+        let (y, behind) = std::mem::take(&mut rest).split_at_mut(part.len() * groups * channels);
+        rest = behind;
         match &weights.order {
-            Order::Depthwise(weights) if c == groups => depthwise(x, window, weights, &finish, y),
+            Order::Depthwise(weights) if c == groups => depthwise(x, window, weights, &finish, part, y),
             Order::Depthwise(weights) => {
                 // One output channel of several inputs: as panels of a single column.
                 let column = |group: usize| (0..depth).map(move |l| weights[l * groups + group]);
                 for group in 0..groups {
                     let panel: Vec<_> =
                         column(group).map(|v| std::array::from_fn(|i| if i == 0 { v } else { 0.0 })).collect();
-                    group_of_channels(x, window, &panel, [group, groups, channels], &finish, y);
+                    group_of_channels(x, window, &panel, [group, groups, channels], &finish, part.clone(), y);
                 }
             }
             Order::Panels(panels) => {
                 let size = panels.len() / groups;
                 for (group, panels) in panels.chunks_exact(size).enumerate() {
-                    group_of_channels(x, window, panels, [group, groups, channels], &finish, y);
+                    group_of_channels(x, window, panels, [group, groups, channels], &finish, part.clone(), y);
                 }
             }
         }
@@ -129,16 +139,16 @@ fn group_of_channels(
     panels: &[[f32; COLUMNS]],
     [group, groups, channels]: [usize; 3],
     finish: &Finish,
+    positions: Range<usize>,
     y: &mut [f32],
 ) {
     let c = window.input[3] / groups;
     let depth = window.kernel[0] * window.kernel[1] * c;
-    let positions = window.output[0] * window.output[1];
     let block = (GATHERED / (depth * ROWS)).clamp(1, 64) * ROWS;
     let mut gathered = Vec::new();
     let mut tile = [[0.0; COLUMNS]; ROWS];
-    for top in (0..positions).step_by(block) {
-        let height = block.min(positions - top);
+    for top in positions.clone().step_by(block) {
+        let height = block.min(positions.end - top);
         gathered.clear();
         gathered.resize(height.div_ceil(ROWS) * depth, [0.0; ROWS]);
         for (i, position) in (top..top + height).enumerate() {
@@ -159,7 +169,7 @@ fn group_of_channels(
             let bias = [F32x4::load(&bias[0]), F32x4::load(&bias[1])];
             for (i, rows) in gathered.chunks_exact(depth).enumerate() {
                 float_tile::multiply(rows, panel, &mut tile);
-                let row = top + i * ROWS;
+                let row = top - positions.start + i * ROWS;
                 for (r, tile) in tile.iter_mut().enumerate().take(height - i * ROWS) {
                     let (quads, _) = tile.as_chunks_mut::<4>();
                     for (quad, bias) in quads.iter_mut().zip(bias) {
@@ -198,10 +208,10 @@ fn for_each_tap(window: &Window, position: usize, mut f: impl FnMut(usize, usize
 }
 
 /// Every channel by itself; `weights` are `[kh][kw][c]`.
-fn depthwise(x: &[f32], window: &Window, weights: &[f32], finish: &Finish, y: &mut [f32]) {
+fn depthwise(x: &[f32], window: &Window, weights: &[f32], finish: &Finish, positions: Range<usize>, y: &mut [f32]) {
     let c = window.input[3];
     let mut taps: Vec<(&[f32], &[f32])> = Vec::with_capacity(window.kernel[0] * window.kernel[1]);
-    for (position, y) in y.chunks_exact_mut(c).enumerate() {
+    for (position, y) in positions.zip(y.chunks_exact_mut(c)) {
         taps.clear();
         for_each_tap(window, position, |tap, pixel| taps.push((&x[pixel * c..][..c], &weights[tap * c..][..c])));
         let (blocks, rest) = y.as_chunks_mut::<BLOCK>();
@@ -248,7 +258,12 @@ mod tests {
         let packed = FloatWeights::pack(&weights, channels, groups);
         let mut y = vec![f32::NAN; n * oh * ow * channels];
         for (bias, bounds) in [(None, [f32::NEG_INFINITY, f32::INFINITY]), (Some(&bias[..]), [0.0, 6.0])] {
-            float_conv(&x, &window, &packed, bias, bounds, &mut y);
+            let positions = n * oh * ow;
+            let cut = positions * 3 / 7;
+            for part in [cut..positions, 0..cut] {
+                let y = &mut y[part.start * channels..part.end * channels];
+                float_conv(&x, &window, &packed, bias, bounds, part, y);
+            }
             for (i, &y) in y.iter().enumerate() {
                 let (image, row, column, channel) =
                     (i / (oh * ow * channels), i / (ow * channels) % oh, i / channels % ow, i % channels);

@@ -1,5 +1,7 @@
 //! Products of float matrices.
 
+use std::ops::Range;
+
 use super::float_tile::{self, COLUMNS, ROWS};
 use super::lanes::{F32x4, load_block, store_block};
 use super::strided::Loops;
@@ -21,16 +23,18 @@ pub struct Product<'a> {
     pub b_strides: &'a [usize],
 }
 
-/// `y[..][m][n] = alpha * sum over k of a[..][m][k] * b[..][k][n]`; `y` is dense.
+/// `y[..][m][n] = alpha * sum over k of a[..][m][k] * b[..][k][n]` for the rows `rows`, counted through `[..][m]`; `y` is
+/// dense and begins with the first.
 ///
 /// # Panics
 /// If a slice is too short for the sizes, or `y` has another length.
-pub fn float_matmul(product: Product, alpha: f32, a: &[f32], b: &[f32], y: &mut [f32]) {
+pub fn float_matmul(product: Product, alpha: f32, a: &[f32], b: &[f32], rows: Range<usize>, y: &mut [f32]) {
     let Product { batch, m, k, n, a_strides, b_strides } = product;
     let rank = batch.len();
     assert!(a_strides.len() == rank + 2 && b_strides.len() == rank + 2, "a step for each dimension");
-    let len = batch.iter().chain(&[m, n]).try_fold(1usize, |len, &count| len.checked_mul(count));
-    assert_eq!(len, Some(y.len()), "length of y");
+    let all = batch.iter().chain(&[m]).try_fold(1usize, |len, &count| len.checked_mul(count));
+    assert!(all.is_some_and(|all| rows.end <= all), "rows beyond the product");
+    assert_eq!(rows.len().checked_mul(n), Some(y.len()), "length of y");
     if y.is_empty() {
         return;
     }
@@ -46,17 +50,25 @@ pub fn float_matmul(product: Product, alpha: f32, a: &[f32], b: &[f32], y: &mut 
     let mut counts = batch.to_vec();
     counts.push(1);
     let steps = |strides: &[usize]| [&strides[..rank], &[0]].concat();
-    let y_steps = [super::strided::dense(batch).iter().map(|s| s * m * n).collect::<Vec<_>>(), vec![0]].concat();
-    let loops = Loops::new(&counts, [&steps(a_strides), &steps(b_strides), &y_steps]).expect("not empty");
+    let row_steps = [super::strided::dense(batch).iter().map(|s| s * m).collect::<Vec<_>>(), vec![0]].concat();
+    let loops = Loops::new(&counts, [&steps(a_strides), &steps(b_strides), &row_steps]).expect("not empty");
     let mut scratch = Scratch::default();
-    loops.for_each([0; 3], |[at_a, at_b, at_y]| {
-        let (a, b, y) = (&a[at_a..], &b[at_b..], &mut y[at_y..][..m * n]);
+    loops.for_each([0; 3], |[at_a, at_b, first]| {
+        // Those of this matrix that are asked for.
+        let top = rows.start.max(first);
+        let height = rows.end.min(first + m).saturating_sub(top);
+        if height == 0 {
+            return;
+        }
+        let y = &mut y[(top - rows.start) * n..][..height * n];
+        let a = &a[at_a + (top - first) * a_strides[rank]..];
         let a = Matrix { data: a, steps: [a_strides[rank], a_strides[rank + 1]] };
-        let b = Matrix { data: b, steps: [b_strides[rank], b_strides[rank + 1]] };
+        let b = Matrix { data: &b[at_b..], steps: [b_strides[rank], b_strides[rank + 1]] };
+        // By the size of the whole product: each way adds up in its own order.
         match (m, a.steps, b.steps) {
             (1, _, [_, 1]) => row_times_rows(a, b, k, alpha, y),
             (1, [_, 1], [1, _]) => row_times_columns(a, b, k, alpha, y),
-            _ => multiply(a, b, [m, k, n], alpha, y, &mut scratch),
+            _ => multiply(a, b, [height, k, n], alpha, y, &mut scratch),
         }
     });
 }
@@ -80,6 +92,9 @@ struct Scratch {
 const DEPTH: usize = 256;
 /// Rows that are done at a time: their panels stay in the second cache.
 const HEIGHT: usize = 40 * ROWS;
+
+/// Columns of a single row that are summed up together; where it is cut must not show.
+pub const ROW_BLOCK: usize = 16;
 
 fn multiply(a: Matrix, b: Matrix, [m, k, n]: [usize; 3], alpha: f32, y: &mut [f32], scratch: &mut Scratch) {
     let mut tile = [[0.0; COLUMNS]; ROWS];
@@ -151,13 +166,13 @@ fn pack<const N: usize>(
 
 /// One row times a matrix whose rows are dense: nothing would be used twice, so nothing is packed.
 fn row_times_rows(a: Matrix, b: Matrix, k: usize, alpha: f32, y: &mut [f32]) {
-    let (blocks, rest) = y.as_chunks_mut::<16>();
-    let done = blocks.len() * 16;
+    let (blocks, rest) = y.as_chunks_mut::<ROW_BLOCK>();
+    let done = blocks.len() * ROW_BLOCK;
     for (i, y) in blocks.iter_mut().enumerate() {
         let mut sums = [F32x4::splat(0.0); 4];
         for l in 0..k {
             let factor = F32x4::splat(a.data[l * a.steps[1]]);
-            let row = load_block(b.data[l * b.steps[0] + i * 16..].first_chunk().expect("checked"));
+            let row = load_block(b.data[l * b.steps[0] + i * ROW_BLOCK..].first_chunk().expect("checked"));
             sums = std::array::from_fn(|i| row[i].times_plus(factor, sums[i]));
         }
         store_block(sums.map(|sum| sum * F32x4::splat(alpha)), y);
@@ -195,7 +210,15 @@ mod tests {
         let b: Vec<f32> = (0..reach([k, n], b_strides)).map(|i| (i * 29 % 43) as f32 * 0.125 - 2.0).collect();
         let batches: usize = batch.iter().product();
         let mut y = vec![f32::NAN; batches * m * n];
-        float_matmul(Product { batch, m, k, n, a_strides, b_strides }, 0.5, &a, &b, &mut y);
+        let product = Product { batch, m, k, n, a_strides, b_strides };
+        float_matmul(product, 0.5, &a, &b, 0..batches * m, &mut y);
+        let mut parts = vec![f32::NAN; y.len()];
+        for cut in [batches * m / 3, batches * m * 4 / 5] {
+            for rows in [cut..batches * m, 0..cut] {
+                float_matmul(product, 0.5, &a, &b, rows.clone(), &mut parts[rows.start * n..rows.end * n]);
+            }
+            assert!(y == parts, "{m} {k} {n} cut at {cut}");
+        }
         for (i, &y) in y.iter().enumerate() {
             let (mut rest, mut at_a, mut at_b) = (i / (m * n), 0, 0);
             for d in (0..batch.len()).rev() {
@@ -242,7 +265,7 @@ mod tests {
         let run = |a: usize, b: usize, y: usize| {
             std::panic::catch_unwind(|| {
                 let p = Product { batch: &[2], m: 3, k: 4, n: 5, a_strides: &[12, 4, 1], b_strides: &[20, 5, 1] };
-                float_matmul(p, 1.0, &vec![0.0; a], &vec![0.0; b], &mut vec![0.0; y]);
+                float_matmul(p, 1.0, &vec![0.0; a], &vec![0.0; b], 0..6, &mut vec![0.0; y]);
             })
         };
         assert!(run(24, 40, 30).is_ok());

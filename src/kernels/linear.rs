@@ -96,19 +96,9 @@ pub fn dequantize_i32(x: &[i32], scales: &[f32], zero_points: Option<&[i32]>, ax
     });
 }
 
-/// Quantizes with parameters that make the most of the range of `x`, and returns them.
-///
-/// # Panics
-/// If the lengths differ.
-pub fn dynamic_quantize(x: &[f32], y: &mut [u8]) -> Quantization {
-    assert_eq!(x.len(), y.len(), "lengths differ");
-    let parameters = dynamic_parameters(x);
-    quantize_run(x, Quantizer::new(parameters), y);
-    parameters
-}
-
-/// See [`dynamic_params`](super::quantize::dynamic_params). NaN has no part in the range.
-fn dynamic_parameters(x: &[f32]) -> Quantization {
+/// Parameters that make the most of the range of `x`, see [`dynamic_params`](super::quantize::dynamic_params). NaN has no
+/// part in the range.
+pub fn dynamic_parameters(x: &[f32]) -> Quantization {
     let zero = [F32x4::splat(0.0); 4];
     let (blocks, rest) = x.as_chunks();
     let mut last = [0.0; BLOCK];
@@ -329,12 +319,13 @@ mod tests {
     }
 
     #[test]
-    fn dynamic_parameters() {
+    fn parameters_of_the_range() {
         for n in 0..150 {
             let number = |i| if i % 29 == 7 { f32::NAN } else { (i * 7 % 13) as f32 - 4.0 + n as f32 / 20.0 };
             let x: Vec<f32> = (0..n).map(number).collect();
             let mut y = vec![0; n];
-            let p = dynamic_quantize(&x, &mut y);
+            let p = dynamic_parameters(&x);
+            quantize(&x, &[p.scale], &[p.zero_point], Axis { count: 1, inner: 1 }, &mut y);
             let (low, high) = x.iter().fold((0f32, 0f32), |(l, h), &v| (l.min(v), h.max(v)));
             assert_eq!(p.scale, if low == high { 1.0 } else { (high - low) / 255.0 });
             for (&x, &y) in x.iter().zip(&y) {

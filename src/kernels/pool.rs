@@ -106,7 +106,7 @@ fn windows<T: Copy, U: Copy, const N: usize>(
     }
     assert!(rows.end <= n * oh, "rows beyond the output");
     let columns: Vec<Taps> = (0..ow).map(|column| Taps::new(window, 1, column)).collect();
-    for (row, y) in rows.clone().zip(y[rows.start * ow * c..rows.end * ow * c].chunks_exact_mut(ow * c)) {
+    for (row, y) in rows.clone().zip(y[..rows.len() * ow * c].chunks_exact_mut(ow * c)) {
         let taps = Taps::new(window, 0, row % oh);
         for (y, &columns) in y.chunks_exact_mut(c).zip(&columns) {
             let place = Place { image: row / oh * h, width: w, channels: c, rows: taps, columns };
@@ -139,7 +139,7 @@ fn sixteen<T>(x: &[T], at: usize) -> &Block<T> {
     x[at..][..BLOCK].first_chunk().expect("16 elements")
 }
 
-/// Largest quantum of each window, to the output rows `rows`, counted through `[n, oh]`. What lies outside of the input
+/// Largest quantum of each window, to the output rows `rows`, counted through `[n, oh]`; `y` begins with the first. What lies outside of the input
 /// has no part in it; a window without elements gives 0.
 ///
 /// # Panics
@@ -208,7 +208,7 @@ fn divisor(window: &Window, place: &Place, count_include_pad: bool) -> f32 {
     (if count_include_pad { window.kernel[0] * window.kernel[1] } else { place.count() }) as f32
 }
 
-/// Average of each window, to the output rows `rows`, counted through `[n, oh]`:
+/// Average of each window, to the output rows `rows`, counted through `[n, oh]`; `y` begins with the first:
 /// `sat(rint(sum of (x - zx) * sx / count / sy + zy))`, each operation in f32. `count` is the number of elements in the
 /// window, or with `count_include_pad` all of the kernel. A window without elements gives 0.
 ///
@@ -408,26 +408,27 @@ mod tests {
         let floats: Vec<f32> = x.iter().map(|&v| (v as f32 - 100.3) * 0.37).collect();
         let rows = window.input[0] * window.output[0];
         let size = rows * window.output[1] * window.input[3];
-        let parts = [0..rows / 3, rows / 3..rows];
+        let parts = [rows / 3..rows, 0..rows / 3];
+        let first = |part: &Range<usize>| part.start * window.output[1] * window.input[3];
         let whole = window.kernel[0] * window.kernel[1];
 
         let (mut y, mut expected) = (vec![1u8; size], vec![2u8; size]);
         for part in parts.clone() {
-            max_pool(window, &x, &mut y, part);
+            max_pool(window, &x, &mut y[first(&part)..], part);
         }
         definition(&window, &x, |at, taps| expected[at] = taps.iter().copied().max().unwrap_or(0));
         assert!(y == expected, "{window:?}");
 
         let (mut z, mut wanted) = (vec![1f32; size], vec![2f32; size]);
         for part in parts.clone() {
-            max_pool_f32(window, &floats, &mut z, part);
+            max_pool_f32(window, &floats, &mut z[first(&part)..], part);
         }
         definition(&window, &floats, |at, t| wanted[at] = t.iter().copied().fold(f32::NEG_INFINITY, f32::max));
         assert_eq!(bits(&z), bits(&wanted), "{window:?}");
 
         for include in [false, true] {
             for part in parts.clone() {
-                average_pool_f32(window, &floats, &mut z, include, part);
+                average_pool_f32(window, &floats, &mut z[first(&part)..], include, part);
             }
             definition(&window, &floats, |at, taps| {
                 let count = if include { whole } else { taps.len() };
@@ -439,7 +440,7 @@ mod tests {
                 let from = Quantization { scale: sx, zero_point: zx };
                 let to = Quantization { scale: sy, zero_point: zy };
                 for part in parts.clone() {
-                    average_pool(window, &x, &mut y, from, to, include, part);
+                    average_pool(window, &x, &mut y[first(&part)..], from, to, include, part);
                 }
                 definition(&window, &x, |at, taps| {
                     let count = if include { whole } else { taps.len() };

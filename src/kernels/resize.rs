@@ -1,5 +1,7 @@
 //! Resizing of `[n, h, w, c]`, by taps along the height and the width.
 
+use std::ops::Range;
+
 use super::copy::copy_bytes;
 use super::lanes::{BLOCK, F32x4, I32x4, load_block, store_block, widen};
 use super::linear::quantize;
@@ -14,7 +16,8 @@ pub struct LinearTaps<'a> {
     pub weights: &'a [[f32; 2]],
 }
 
-/// Copies the pixel at the lower position; elements have `size` bytes.
+/// Copies the pixel at the lower position, to the output rows `rows`, counted through `[n, oh]`; `y` begins with the
+/// first. Elements have `size` bytes.
 ///
 /// # Panics
 /// If a slice has not the length that the sizes say, or a position lies outside of the input.
@@ -25,34 +28,34 @@ pub fn resize_nearest(
     input: [usize; 4],
     vertical: &[[u32; 2]],
     horizontal: &[[u32; 2]],
+    rows: Range<usize>,
 ) {
     let [n, h, w, c] = input;
     let pixel = c.checked_mul(size).expect("too large");
     let output = [vertical.len(), horizontal.len()];
-    check([x.len(), y.len()], [n, h, w, pixel], output);
+    check([x.len(), y.len()], [n, h, w, pixel], output, &rows);
     if y.is_empty() {
         return;
     }
     let (row, image) = (w * pixel, h * w * pixel);
     let row_out = output[1] * pixel;
-    for (x, y) in x.chunks_exact(image).zip(y.chunks_exact_mut(output[0] * row_out)) {
-        for i in 0..output[0] {
-            let source = vertical[i][0];
-            if i > 0 && vertical[i - 1][0] == source {
-                let (done, rest) = y.split_at_mut(i * row_out);
-                copy_bytes(&done[(i - 1) * row_out..], &mut rest[..row_out]);
-                continue;
-            }
-            let x = &x[source as usize * row..][..row];
-            let y = &mut y[i * row_out..][..row_out];
-            match pixel {
-                1 => nearest_row::<1>(x, y, horizontal),
-                3 => nearest_row::<3>(x, y, horizontal),
-                4 => nearest_row::<4>(x, y, horizontal),
-                _ => {
-                    for (y, taps) in y.chunks_exact_mut(pixel).zip(horizontal) {
-                        copy_bytes(&x[taps[0] as usize * pixel..][..pixel], y);
-                    }
+    for (done, at) in rows.enumerate() {
+        let i = at % output[0];
+        let source = vertical[i][0];
+        let (before, y) = y.split_at_mut(done * row_out);
+        let y = &mut y[..row_out];
+        if done > 0 && i > 0 && vertical[i - 1][0] == source {
+            copy_bytes(&before[(done - 1) * row_out..], y);
+            continue;
+        }
+        let x = &x[at / output[0] * image + source as usize * row..][..row];
+        match pixel {
+            1 => nearest_row::<1>(x, y, horizontal),
+            3 => nearest_row::<3>(x, y, horizontal),
+            4 => nearest_row::<4>(x, y, horizontal),
+            _ => {
+                for (y, taps) in y.chunks_exact_mut(pixel).zip(horizontal) {
+                    copy_bytes(&x[taps[0] as usize * pixel..][..pixel], y);
                 }
             }
         }
@@ -66,18 +69,26 @@ fn nearest_row<const N: usize>(x: &[u8], y: &mut [u8], horizontal: &[[u32; 2]]) 
     }
 }
 
-/// `v = x[lower row] * weight + x[upper row] * weight`, then the same with `v` along the row.
+/// `v = x[lower row] * weight + x[upper row] * weight`, then the same with `v` along the row. To the output rows `rows`,
+/// counted through `[n, oh]`; `y` begins with the first.
 ///
 /// # Panics
 /// If a slice has not the length that the sizes say, or a position lies outside of the input.
-pub fn resize_linear(x: &[f32], y: &mut [f32], input: [usize; 4], vertical: LinearTaps, horizontal: LinearTaps) {
+pub fn resize_linear(
+    x: &[f32],
+    y: &mut [f32],
+    input: [usize; 4],
+    vertical: LinearTaps,
+    horizontal: LinearTaps,
+    rows: Range<usize>,
+) {
     let c = input[3];
     resize_rows(
         x,
         y,
         input,
-        vertical,
-        horizontal,
+        [vertical, horizontal],
+        rows,
         |from: [&[f32]; 2], weights, row| {
             let [a, b] = weights.map(F32x4::splat);
             blend(from, row, |x: [&[f32; BLOCK]; 2], to| {
@@ -99,8 +110,8 @@ pub fn resize_linear_quantized(
     input: [usize; 4],
     vertical: LinearTaps,
     horizontal: LinearTaps,
-    from: Quantization,
-    to: Quantization,
+    [from, to]: [Quantization; 2],
+    rows: Range<usize>,
 ) {
     let c = input[3];
     let (zero_point, scale) = (I32x4::splat(from.zero_point.into()), F32x4::splat(from.scale));
@@ -109,11 +120,11 @@ pub fn resize_linear_quantized(
         x,
         y,
         input,
-        vertical,
-        horizontal,
-        |rows: [&[u8]; 2], weights, row| {
+        [vertical, horizontal],
+        rows,
+        |lines: [&[u8]; 2], weights, row| {
             let [a, b] = weights.map(F32x4::splat);
-            blend(rows, row, |x: [&[u8; BLOCK]; 2], to| {
+            blend(lines, row, |x: [&[u8; BLOCK]; 2], to| {
                 let [low, high] = x.map(|x| widen(x).map(|q| F32x4::from_int(q - zero_point) * scale));
                 store_block(std::array::from_fn(|i| low[i] * a + high[i] * b), to);
             });
@@ -182,33 +193,34 @@ fn resize_rows<T>(
     x: &[T],
     y: &mut [T],
     input: [usize; 4],
-    vertical: LinearTaps,
-    horizontal: LinearTaps,
+    [vertical, horizontal]: [LinearTaps; 2],
+    rows: Range<usize>,
     down: impl Fn([&[T]; 2], [f32; 2], &mut [f32]),
     mut along: impl FnMut(&[f32], &mut [T]),
 ) {
     let [_, h, w, c] = input;
     let output = [vertical.positions.len(), horizontal.positions.len()];
     assert_eq!(output, [vertical.weights.len(), horizontal.weights.len()], "a pair of weights for each position");
-    check([x.len(), y.len()], input, output);
+    check([x.len(), y.len()], input, output, &rows);
     if y.is_empty() {
         return;
     }
     let mut row = vec![0.0; w * c];
     let row_out = output[1] * c;
-    for (x, y) in x.chunks_exact(h * w * c).zip(y.chunks_exact_mut(output[0] * row_out)) {
-        for ((y, positions), &weights) in y.chunks_exact_mut(row_out).zip(vertical.positions).zip(vertical.weights) {
-            down(positions.map(|p| &x[p as usize * w * c..][..w * c]), weights, &mut row);
-            along(&row, y);
-        }
+    for (at, y) in rows.zip(y.chunks_exact_mut(row_out)) {
+        let (image, i) = (at / output[0] * h, at % output[0]);
+        let lines = vertical.positions[i].map(|p| &x[(image + p as usize) * w * c..][..w * c]);
+        down(lines, vertical.weights[i], &mut row);
+        along(&row, y);
     }
 }
 
-fn check(lens: [usize; 2], input: [usize; 4], output: [usize; 2]) {
+fn check(lens: [usize; 2], input: [usize; 4], output: [usize; 2], rows: &Range<usize>) {
     let [n, h, w, c] = input;
     let product = |counts: [usize; 4]| counts.into_iter().try_fold(1usize, usize::checked_mul);
     assert_eq!(product([n, h, w, c]), Some(lens[0]), "length of x");
-    assert_eq!(product([n, output[0], output[1], c]), Some(lens[1]), "length of y");
+    assert!(n.checked_mul(output[0]).is_some_and(|all| rows.end <= all), "rows beyond the output");
+    assert_eq!(product([rows.len(), output[1], c, 1]), Some(lens[1]), "length of y");
     assert!(lens[1] == 0 || lens[0] > 0, "something to read");
 }
 
@@ -231,6 +243,10 @@ mod tests {
             .unzip()
     }
 
+    fn parts(rows: usize) -> [Range<usize>; 2] {
+        [rows / 3..rows, 0..rows / 3]
+    }
+
     const SIZES: [([usize; 2], [usize; 2]); 5] =
         [([3, 4], [6, 8]), ([7, 5], [3, 2]), ([1, 1], [4, 3]), ([5, 6], [5, 6]), ([2, 9], [7, 4])];
 
@@ -242,7 +258,10 @@ mod tests {
                     let x: Vec<u8> = (0..2 * h * w * c * size).map(|i| (i * 7 + i / 256) as u8).collect();
                     let (v, u) = (taps(h, oh).0, taps(w, ow).0);
                     let mut y = vec![0; 2 * oh * ow * c * size];
-                    resize_nearest(&x, &mut y, size, [2, h, w, c], &v, &u);
+                    for part in parts(2 * oh) {
+                        let y = &mut y[part.start * ow * c * size..part.end * ow * c * size];
+                        resize_nearest(&x, y, size, [2, h, w, c], &v, &u, part);
+                    }
                     for (i, &y) in y.iter().enumerate() {
                         let p = c * size;
                         let (n, r, q, b) = (i / (oh * ow * p), i / (ow * p) % oh, i / p % ow, i % p);
@@ -267,8 +286,12 @@ mod tests {
                 let vertical = LinearTaps { positions: &vp, weights: &vw };
                 let horizontal = LinearTaps { positions: &up, weights: &uw };
                 let (mut y, mut yq) = (vec![0.0; 2 * oh * ow * c], vec![0; 2 * oh * ow * c]);
-                resize_linear(&x, &mut y, [2, h, w, c], vertical, horizontal);
-                resize_linear_quantized(&q, &mut yq, [2, h, w, c], vertical, horizontal, from, to);
+                for part in parts(2 * oh) {
+                    let range = part.start * ow * c..part.end * ow * c;
+                    let (y, yq, input) = (&mut y[range.clone()], &mut yq[range], [2, h, w, c]);
+                    resize_linear(&x, y, input, vertical, horizontal, part.clone());
+                    resize_linear_quantized(&q, yq, input, vertical, horizontal, [from, to], part);
+                }
                 for i in 0..y.len() {
                     let (n, r, s, b) = (i / (oh * ow * c), i / (ow * c) % oh, i / c % ow, i % c);
                     let at = |r: u32, s: u32| x[((n * h + r as usize) * w + s as usize) * c + b];
@@ -286,7 +309,7 @@ mod tests {
     fn positions_outside_are_refused() {
         let run = |p: u32| {
             std::panic::catch_unwind(|| {
-                resize_nearest(&[0; 4], &mut [0; 4], 1, [1, 2, 2, 1], &[[0, 0], [p, p]], &[[0, 0], [1, 1]])
+                resize_nearest(&[0; 4], &mut [0; 4], 1, [1, 2, 2, 1], &[[0, 0], [p, p]], &[[0, 0], [1, 1]], 0..2)
             })
         };
         assert!(run(1).is_ok() && run(2).is_err() && run(u32::MAX).is_err());

@@ -126,15 +126,65 @@ impl EngineSession {
         outputs: Option<Vec<String>>,
         options: &JsValue,
     ) -> std::result::Result<Array, JsValue> {
-        let allow_nan = field(options, "allowNaN").is_truthy();
-        let inputs = inputs.iter().map(|i| tensor_from_js(&i)).collect::<Result<Vec<_>>>().map_err(thrown)?;
-        let clock = || performance_now() * 1000.0;
-        let profile = field(options, "profile").is_truthy().then_some(&clock as &dyn Fn() -> f64);
-        match self.session.run(&inputs, outputs.as_deref(), RunOptions { allow_nan, profile }) {
-            Ok(outputs) => Ok(outputs.iter().map(|(name, tensor)| tensor_to_js(name, tensor)).collect()),
-            Err(error) => Err(self.thrown.borrow_mut().take().unwrap_or_else(|| thrown(error))),
-        }
+        let inputs = tensors_from_js(inputs).map_err(thrown)?;
+        let outputs = self.session.run(&inputs, outputs.as_deref(), run_options(options));
+        self.give(outputs)
     }
+
+    /// Begins a run that `advance` carries out, with the arguments of `run`.
+    pub fn begin(
+        &mut self,
+        inputs: &Array,
+        outputs: Option<Vec<String>>,
+        options: &JsValue,
+    ) -> std::result::Result<(), JsValue> {
+        let inputs = tensors_from_js(inputs).map_err(thrown)?;
+        let begun = self.session.begin(inputs, outputs.as_deref(), run_options(options));
+        begun.map_err(|error| self.failed(error))
+    }
+
+    /// Goes on with the run that was begun, for about so many milliseconds: true when it is at its end.
+    pub fn advance(&mut self, milliseconds: f64) -> std::result::Result<bool, JsValue> {
+        let ended = self.session.advance(&microseconds, milliseconds * 1000.0);
+        ended.map_err(|error| self.failed(error))
+    }
+
+    /// The outputs of the run that was begun and is at its end.
+    pub fn finish(&mut self) -> std::result::Result<Array, JsValue> {
+        let outputs = self.session.finish();
+        self.give(outputs)
+    }
+
+    /// Gives up the run that was begun.
+    pub fn cancel(&mut self) {
+        self.session.cancel();
+    }
+
+    fn give(&self, outputs: Result<Vec<(String, Tensor)>>) -> std::result::Result<Array, JsValue> {
+        let outputs = outputs.map_err(|error| self.failed(error))?;
+        Ok(outputs.iter().map(|(name, tensor)| tensor_to_js(name, tensor)).collect())
+    }
+
+    /// The error, or what the compiler threw.
+    fn failed(&self, error: Error) -> JsValue {
+        self.thrown.borrow_mut().take().unwrap_or_else(|| thrown(error))
+    }
+}
+
+/// What clocks of runs tell.
+fn microseconds() -> f64 {
+    performance_now() * 1000.0
+}
+
+fn run_options(options: &JsValue) -> RunOptions<'static> {
+    RunOptions {
+        allow_nan: field(options, "allowNaN").is_truthy(),
+        profile: field(options, "profile").is_truthy().then_some(&microseconds),
+    }
+}
+
+fn tensors_from_js(tensors: &Array) -> Result<Vec<(String, Tensor)>> {
+    tensors.iter().map(|tensor| tensor_from_js(&tensor)).collect()
 }
 
 /// Version of the package that this module belongs to, which build it is, and how it multiplies here:

@@ -107,7 +107,7 @@ pub extern "C" fn run(times: usize) -> u32 {
             Job::Conv { weights, prepared, positions, channels } => {
                 conv(weights, prepared, &bench.x, &mut y, 0..*positions, *channels, 0, &mut bench.scratch);
             }
-            Job::MatMul(product) => product.run(&bench.x, &bench.b, &mut y, &mut bench.scratch),
+            Job::MatMul(product) => product.run(&bench.x, &bench.b, 0..product.rows(), &mut y, &mut bench.scratch),
         }
     }
     bench.y.iter().fold(17u32, |hash, &q| hash.wrapping_mul(31).wrapping_add(q as u32))

@@ -1,15 +1,16 @@
 //! Convolutions and products with constant weights.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::kernels::ConvKernel;
 use super::{Run, first, first_mut, product};
 use crate::engine::frame::{Frame, elements, elements_mut};
 use crate::engine::load::Loader;
+use crate::engine::parts::{Cut, Part};
 use crate::error::Result;
 use crate::kernels::conv::{
-    ConvShape, ConvWeights, Finish as KernelFinish, Out, Prepared as ProductParameters, conv as conv_kernel,
+    ConvShape, ConvWeights, Finish as KernelFinish, Out, PANEL, Prepared as ProductParameters, conv as conv_kernel,
+    conv_panels,
 };
 use crate::kernels::depthwise::{DepthwiseWeights, Prepared as DepthwiseParameters, depthwise as depthwise_kernel};
 use crate::plan::{ConstantId, Conv, Finish, Source, ValueId, ZeroPoint};
@@ -79,9 +80,9 @@ pub fn out(y: &mut [u8], data_type: DataType, len: usize) -> Result<Out<'_>> {
 /// The kernel that serves a convolution, with its weights.
 enum Kernel {
     /// Rows gathered and multiplied.
-    Product(Rc<ConvWeights>),
+    Product(Arc<ConvWeights>),
     /// One input channel for each output channel.
-    Depthwise(Rc<DepthwiseWeights>),
+    Depthwise(Arc<DepthwiseWeights>),
 }
 
 /// Parameters of the epilogue, laid out for a kernel.
@@ -90,12 +91,10 @@ enum Prepared {
     Depthwise(DepthwiseParameters),
 }
 
-/// Parameters of the epilogue.
-enum Parameters {
-    /// Known ahead.
-    Fixed(Prepared),
-    /// Laid out anew in each run, in the same memory.
-    Dynamic(Lists, RefCell<Prepared>, ValueId),
+/// Where the zero point and the scale of the input come from, if they are found while running.
+struct Dynamic {
+    lists: Lists,
+    parameters: ValueId,
 }
 
 impl Kernel {
@@ -120,7 +119,9 @@ struct Convolution {
     plan: Conv,
     kernel: Kernel,
     name: &'static str,
-    parameters: Parameters,
+    /// Laid out anew in each run if there are dynamic ones, in the same memory.
+    prepared: Prepared,
+    dynamic: Option<Dynamic>,
     result: DataType,
     positions: usize,
 }
@@ -134,7 +135,7 @@ pub fn conv<S: Source + ?Sized>(plan: &Conv, loader: &mut Loader<S>) -> Result<B
             Some(packed) if *packed.window() == plan.window => packed.clone(),
             _ => {
                 let weights = loader.list::<i8>(plan.weights)?;
-                let packed = Rc::new(DepthwiseWeights::new(loader.dot, &plan.window, &weights, &zero_points));
+                let packed = Arc::new(DepthwiseWeights::new(loader.dot, &plan.window, &weights, &zero_points));
                 loader.cache.depthwise.insert(plan.weights, packed.clone());
                 packed
             }
@@ -146,7 +147,7 @@ pub fn conv<S: Source + ?Sized>(plan: &Conv, loader: &mut Loader<S>) -> Result<B
             Some(packed) if *packed.shape() == shape => packed.clone(),
             _ => {
                 let weights = loader.list::<i8>(plan.weights)?;
-                let packed = Rc::new(ConvWeights::new(loader.dot, &shape, &weights, &zero_points));
+                let packed = Arc::new(ConvWeights::new(loader.dot, &shape, &weights, &zero_points));
                 loader.cache.packed.insert(plan.weights, packed.clone());
                 packed
             }
@@ -155,51 +156,74 @@ pub fn conv<S: Source + ?Sized>(plan: &Conv, loader: &mut Loader<S>) -> Result<B
     };
     let lists = static_finish(&plan.finish, plan.bias, loader)?;
     let result = lists.result();
-    let parameters = match plan.zero_point {
-        ZeroPoint::Fixed(zero_point) => Parameters::Fixed(kernel.prepare(zero_point, &lists)),
-        ZeroPoint::Dynamic(id) => {
-            let prepared = RefCell::new(kernel.prepare(0, &lists));
-            Parameters::Dynamic(lists, prepared, id)
-        }
+    let (prepared, dynamic) = match plan.zero_point {
+        ZeroPoint::Fixed(zero_point) => (kernel.prepare(zero_point, &lists), None),
+        ZeroPoint::Dynamic(parameters) => (kernel.prepare(0, &lists), Some(Dynamic { lists, parameters })),
     };
     let positions = product(&[plan.window.input[0], plan.window.output[0], plan.window.output[1]]);
     let name = choice.name(loader.dot);
-    Ok(Box::new(Convolution { plan: plan.clone(), kernel, name, parameters, result, positions }))
+    Ok(Box::new(Convolution { plan: plan.clone(), kernel, name, prepared, dynamic, result, positions }))
 }
 
 impl Convolution {
-    fn compute(&self, prepared: &Prepared, frame: &mut Frame) -> Result<()> {
-        let ([x], [y], scratch) = frame.views([self.plan.x], [self.plan.y])?;
-        let x = first(x, product(&self.plan.window.input))?;
-        let Conv { row_stride, column, channels, .. } = self.plan;
-        // Up to the last result; the rest of a join is not ours.
-        let len = self.positions.saturating_sub(1) * row_stride + column + channels;
-        let mut y = out(y, self.result, if self.positions == 0 { 0 } else { len })?;
-        match (&self.kernel, prepared) {
-            (Kernel::Product(weights), Prepared::Product(prepared)) => {
-                conv_kernel(weights, prepared, x, &mut y, 0..self.positions, row_stride, column, scratch);
-            }
-            (Kernel::Depthwise(weights), Prepared::Depthwise(prepared)) => {
-                depthwise_kernel(weights, prepared, x, &mut y, 0..weights.rows(), row_stride, column, scratch);
-            }
-            _ => (),
-        }
-        Ok(())
+    /// Whether output channels are shared out instead of positions: a single row of a product.
+    fn is_row(&self) -> bool {
+        self.positions == 1 && self.plan.groups == 1 && matches!(self.kernel, Kernel::Product(_))
     }
 }
 
 impl Run for Convolution {
-    fn run(&self, frame: &mut Frame) -> Result<()> {
-        match &self.parameters {
-            Parameters::Fixed(prepared) => self.compute(prepared, frame),
-            Parameters::Dynamic(lists, prepared, id) => {
-                let ([found], [], _) = frame.views([*id], [])?;
-                let found: &[f32] = first(elements(found)?, 2)?;
-                let mut prepared = prepared.borrow_mut();
-                self.kernel.prepare_again(&mut prepared, found[1] as u8, &lists.as_kernel(found[0]));
-                self.compute(&prepared, frame)
-            }
+    fn begin(&mut self, frame: &mut Frame) -> Result<()> {
+        if let Some(Dynamic { lists, parameters }) = &self.dynamic {
+            let ([found], [], _) = frame.views([*parameters], [])?;
+            let found: &[f32] = first(elements(found)?, 2)?;
+            self.kernel.prepare_again(&mut self.prepared, found[1] as u8, &lists.as_kernel(found[0]));
         }
+        Ok(())
+    }
+
+    fn cut(&self) -> Option<Cut> {
+        let Conv { y, row_stride, column, channels, window, .. } = &self.plan;
+        let (size, macs) = (self.result.size(), self.macs());
+        if self.is_row() {
+            let panels = channels.div_ceil(PANEL);
+            let cut = Cut::new(*y, panels, PANEL * size, macs / 16);
+            return Some(Cut { offset: column * size, ..cut });
+        }
+        let row_bytes = row_stride.saturating_mul(size);
+        Some(match &self.kernel {
+            Kernel::Product(weights) => {
+                Cut::new(*y, self.positions, row_bytes, macs / 32).good(weights.block_positions())
+            }
+            Kernel::Depthwise(weights) => {
+                let row_bytes = row_bytes.saturating_mul(window.output[1]);
+                Cut::new(*y, weights.rows(), row_bytes, macs / 8).good(2 * window.kernel[0])
+            }
+        })
+    }
+
+    fn rows(&self, part: Part<'_>) -> Result<()> {
+        let Conv { x, row_stride, column, channels, window, .. } = &self.plan;
+        let Part { rows, y, scratch, values } = part;
+        let x = first(values.read(*x)?, product(&window.input))?;
+        match (&self.kernel, &self.prepared) {
+            (Kernel::Product(weights), Prepared::Product(prepared)) if self.is_row() => {
+                let len = (rows.end * PANEL).min(*channels) - rows.start * PANEL;
+                conv_panels(weights, prepared, x, &mut out(y, self.result, len)?, rows, *row_stride, scratch);
+            }
+            (Kernel::Product(weights), Prepared::Product(prepared)) => {
+                // Up to the last result; the rest of a join is not ours.
+                let len = rows.len().saturating_sub(1) * row_stride + column + channels;
+                conv_kernel(weights, prepared, x, &mut out(y, self.result, len)?, rows, *row_stride, *column, scratch);
+            }
+            (Kernel::Depthwise(weights), Prepared::Depthwise(prepared)) => {
+                let len = (rows.len() * window.output[1]).saturating_sub(1) * row_stride + column + channels;
+                let mut y = out(y, self.result, len)?;
+                depthwise_kernel(weights, prepared, x, &mut y, rows, *row_stride, *column, scratch);
+            }
+            _ => (),
+        }
+        Ok(())
     }
 
     fn kernel(&self) -> &'static str {

@@ -1,17 +1,21 @@
 //! Convolutions of floats.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::{Run, first, first_mut, product};
-use crate::engine::frame::{Frame, elements, elements_mut};
+use crate::engine::frame::{elements, elements_mut};
 use crate::engine::load::Loader;
+use crate::engine::parts::{Cut, Part};
 use crate::error::Result;
 use crate::kernels::float_conv::{FloatWeights, float_conv as kernel};
 use crate::plan::{FloatConv, Source};
 
+/// Positions that reading the weights is worth.
+const GOOD_POSITIONS: usize = 60;
+
 struct Convolution {
     plan: FloatConv,
-    weights: Rc<FloatWeights>,
+    weights: Arc<FloatWeights>,
     bias: Vec<f32>,
 }
 
@@ -22,7 +26,7 @@ pub fn float_conv<S: Source + ?Sized>(plan: &FloatConv, loader: &mut Loader<S>) 
         Some(packed) => packed.clone(),
         None => {
             let packed = FloatWeights::pack(&loader.list::<f32>(plan.weights)?, plan.channels, plan.groups);
-            loader.cache.float.entry(key).or_insert(Rc::new(packed)).clone()
+            loader.cache.float.entry(key).or_insert(Arc::new(packed)).clone()
         }
     };
     Ok(Box::new(Convolution { plan: plan.clone(), weights, bias: loader.optional(plan.bias)? }))
@@ -36,13 +40,19 @@ impl Convolution {
 }
 
 impl Run for Convolution {
-    fn run(&self, frame: &mut Frame) -> Result<()> {
-        let FloatConv { x, y, window, low, high, .. } = &self.plan;
-        let ([x], [y], _) = frame.views([*x], [*y])?;
-        let x = first(elements(x)?, product(&window.input))?;
-        let y = first_mut(elements_mut(y)?, self.results())?;
+    fn cut(&self) -> Option<Cut> {
+        let FloatConv { y, window, channels, .. } = &self.plan;
+        let positions = product(&[window.input[0], window.output[0], window.output[1]]);
+        let row_bytes = channels.saturating_mul(size_of::<f32>());
+        Some(Cut::new(*y, positions, row_bytes, self.macs() / 6).good(GOOD_POSITIONS))
+    }
+
+    fn rows(&self, part: Part<'_>) -> Result<()> {
+        let FloatConv { x, window, channels, low, high, .. } = &self.plan;
+        let x = first(elements(part.values.read(*x)?)?, product(&window.input))?;
+        let y = first_mut(elements_mut(part.y)?, part.rows.len() * channels)?;
         let bias = Some(&*self.bias).filter(|b| !b.is_empty());
-        kernel(x, window, &self.weights, bias, [*low, *high], y);
+        kernel(x, window, &self.weights, bias, [*low, *high], part.rows, y);
         Ok(())
     }
 

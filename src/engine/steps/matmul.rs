@@ -1,14 +1,18 @@
 //! Products of two activations.
 
 use super::conv::{out, static_finish};
-use super::{Run, first_mut, product};
-use crate::engine::frame::{Frame, elements, elements_mut};
+use super::{Run, first_mut, product, short};
+use crate::engine::frame::{elements, elements_mut};
 use crate::engine::load::Loader;
+use crate::engine::parts::{Cut, Part};
 use crate::error::Result;
-use crate::kernels::conv::{MatMul as Kernel, MatMulShape, Out};
-use crate::kernels::float_gemm::{Product, float_matmul};
+use crate::kernels::conv::{MatMul as Kernel, MatMulShape};
+use crate::kernels::float_gemm::{Product, ROW_BLOCK, float_matmul};
 use crate::plan::{Floats, MatMul, Quanta, Source};
 use crate::tensor::DataType;
+
+/// Rows that packing the right operand is worth.
+const GOOD_ROWS: usize = 60;
 
 struct Quantized {
     plan: MatMul<Quanta>,
@@ -32,20 +36,27 @@ pub fn quantized<S: Source + ?Sized>(plan: &MatMul<Quanta>, loader: &Loader<S>) 
 }
 
 impl Run for Quantized {
-    fn run(&self, frame: &mut Frame) -> Result<()> {
-        let plan = &self.plan;
-        let each = plan.m * plan.n;
-        let ([a, b], [y], scratch) = frame.views([plan.a, plan.b], [plan.y])?;
-        let len = product(&plan.batch) * each;
-        let mut y = out(y, self.result, len)?;
-        for (index, (at, bt)) in offsets(&plan.batch, &plan.a_strides, &plan.b_strides).enumerate() {
-            let (from, to) = (index * each, (index + 1) * each);
-            let mut part = match &mut y {
-                Out::Uint8(y) => Out::Uint8(&mut y[from..to]),
-                Out::Float32(y) => Out::Float32(&mut y[from..to]),
-                Out::Int32(y) => Out::Int32(&mut y[from..to]),
-            };
-            self.kernel.run(&a[at..], &b[bt..], &mut part, scratch);
+    fn cut(&self) -> Option<Cut> {
+        let MatMul { y, batch, m, n, .. } = &self.plan;
+        let rows = product(batch).saturating_mul(*m);
+        let row_bytes = n.saturating_mul(self.result.size());
+        // The right operand is packed for each part.
+        Some(Cut::new(*y, rows, row_bytes, self.macs() / 24).good((*m).max(GOOD_ROWS)))
+    }
+
+    fn rows(&self, part: Part<'_>) -> Result<()> {
+        let MatMul { batch, m, n, a_strides, b_strides, .. } = &self.plan;
+        let Part { rows, y, scratch, values } = part;
+        let (a, b) = (values.read(self.plan.a)?, values.read(self.plan.b)?);
+        let mut y = out(y, self.result, rows.len() * n)?;
+        let mut row = rows.start;
+        while row < rows.end {
+            let index = row / m;
+            let end = rows.end.min((index + 1) * m);
+            let [at, bt] = [a_strides, b_strides].map(|strides| offset(batch, strides, index));
+            let to = &mut y.from((row - rows.start) * n);
+            self.kernel.run(&a[at..], &b[bt..], row - index * m..end - index * m, to, scratch);
+            row = end;
         }
         Ok(())
     }
@@ -63,17 +74,14 @@ impl Run for Quantized {
     }
 }
 
-/// Where the matrices of each pair start. Sizes were checked with the plan.
-fn offsets<'a>(batch: &'a [usize], a: &'a [usize], b: &'a [usize]) -> impl Iterator<Item = (usize, usize)> + 'a {
-    (0..product(batch)).map(move |index| {
-        let (mut rest, mut at, mut bt) = (index, 0, 0);
-        for (d, &size) in batch.iter().enumerate().rev() {
-            at += rest % size * a[d];
-            bt += rest % size * b[d];
-            rest /= size;
-        }
-        (at, bt)
-    })
+/// Where a matrix starts. Sizes were checked with the plan.
+fn offset(batch: &[usize], strides: &[usize], index: usize) -> usize {
+    let (mut rest, mut at) = (index, 0);
+    for (&size, stride) in batch.iter().zip(strides).rev() {
+        at += rest % size * stride;
+        rest /= size;
+    }
+    at
 }
 
 struct Float(MatMul<Floats>);
@@ -82,13 +90,36 @@ pub fn float(plan: &MatMul<Floats>) -> Box<dyn Run> {
     Box::new(Float(plan.clone()))
 }
 
+impl Float {
+    /// Whether columns are shared out: there is one row only.
+    fn is_row(&self) -> bool {
+        product(&self.0.batch).saturating_mul(self.0.m) == 1
+    }
+}
+
 impl Run for Float {
-    fn run(&self, frame: &mut Frame) -> Result<()> {
-        let MatMul { a, b, y, batch, m, k, n, a_strides, b_strides, kind } = &self.0;
-        let ([a, b], [y], _) = frame.views([*a, *b], [*y])?;
-        let shape = Product { batch, m: *m, k: *k, n: *n, a_strides, b_strides };
-        let y = first_mut(elements_mut(y)?, product(batch) * m * n)?;
-        float_matmul(shape, kind.alpha, elements(a)?, elements(b)?, y);
+    fn cut(&self) -> Option<Cut> {
+        let MatMul { y, batch, m, n, .. } = &self.0;
+        let time = self.macs() / 6;
+        if self.is_row() {
+            return Some(Cut::new(*y, n.div_ceil(ROW_BLOCK), ROW_BLOCK * size_of::<f32>(), time));
+        }
+        let row_bytes = n.saturating_mul(size_of::<f32>());
+        Some(Cut::new(*y, product(batch).saturating_mul(*m), row_bytes, time).good((*m).max(GOOD_ROWS)))
+    }
+
+    fn rows(&self, part: Part<'_>) -> Result<()> {
+        let MatMul { a, b, batch, m, k, n, a_strides, b_strides, kind, .. } = &self.0;
+        let Part { rows, y, values, .. } = part;
+        let (a, mut b) = (elements(values.read(*a)?)?, elements(values.read(*b)?)?);
+        let (mut shape, mut rows) = (Product { batch, m: *m, k: *k, n: *n, a_strides, b_strides }, rows);
+        if self.is_row() {
+            let columns = rows.start * ROW_BLOCK..(rows.end * ROW_BLOCK).min(*n);
+            b = b.get(columns.start * b_strides[batch.len() + 1]..).ok_or_else(short)?;
+            (shape.n, rows) = (columns.len(), 0..1);
+        }
+        let y = first_mut(elements_mut(y)?, rows.len() * shape.n)?;
+        float_matmul(shape, kind.alpha, a, b, rows, y);
         Ok(())
     }
 

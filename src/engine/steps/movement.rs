@@ -1,7 +1,8 @@
 //! Elements that move and do not change.
 
-use super::{Run, first, first_mut, product, simple};
+use super::{Run, first, first_mut, product, rowwise, short, whole};
 use crate::engine::frame::elements;
+use crate::engine::parts::Cut;
 use crate::error::{Error, ErrorCode};
 use crate::kernels::Rows;
 use crate::kernels::copy::{Place, copy as copy_kernel, fill as fill_kernel};
@@ -18,17 +19,42 @@ pub fn copy(
     to: View,
     table: Option<Box<[u8; 256]>>,
 ) -> Box<dyn Run> {
-    simple("copy", move |frame| {
-        let ([x], [y], _) = frame.views([x], [y])?;
-        let from = Place { offset: from.offset, strides: &from.strides };
-        let to = Place { offset: to.offset, strides: &to.strides };
-        copy_kernel(x, y, size, &shape, from, to, table.as_deref());
+    let Some(axis) = outermost(&shape, &to.strides) else {
+        return whole("copy", move |frame| {
+            let ([x], [y], _) = frame.views([x], [y])?;
+            let from = Place { offset: from.offset, strides: &from.strides };
+            let to = Place { offset: to.offset, strides: &to.strides };
+            copy_kernel(x, y, size, &shape, from, to, table.as_deref());
+            Ok(())
+        });
+    };
+    let bytes = product(&shape).saturating_mul(size);
+    let cut = Cut::new(y, shape[axis], to.strides[axis].saturating_mul(size), (bytes / 4) as u64);
+    // Tiles of transpositions are 16 rows high.
+    let cut = Cut { offset: to.offset.saturating_mul(size), ..cut.good(16) };
+    rowwise("copy", cut, move |part| {
+        let mut shape = shape.clone();
+        shape[axis] = part.rows.len();
+        let start = from.strides[axis].checked_mul(part.rows.start).and_then(|at| at.checked_add(from.offset));
+        let from = Place { offset: start.ok_or_else(short)?, strides: &from.strides };
+        let to = Place { offset: 0, strides: &to.strides };
+        copy_kernel(part.values.read(x)?, part.y, size, &shape, from, to, table.as_deref());
         Ok(())
     })
 }
 
+/// The dimension whose steps are the largest, if those of all others together lie within one of them.
+fn outermost(shape: &[usize], strides: &[usize]) -> Option<usize> {
+    let dims = || shape.iter().zip(strides).enumerate().filter(|&(_, (&count, _))| count > 1);
+    let (axis, (_, &step)) = dims().max_by_key(|&(_, (_, &step))| step)?;
+    let others = dims().filter(|&(d, _)| d != axis);
+    let reach =
+        others.fold(1usize, |reach, (_, (&count, &step))| reach.saturating_add((count - 1).saturating_mul(step)));
+    (reach <= step && !shape.contains(&0)).then_some(axis)
+}
+
 pub fn fill(y: ValueId, value: Vec<u8>) -> Box<dyn Run> {
-    simple("fill", move |frame| {
+    whole("fill", move |frame| {
         let ([], [y], _) = frame.views([], [y])?;
         fill_kernel(y, &value);
         Ok(())
@@ -46,7 +72,7 @@ pub fn gather(
     let size = data_type.size();
     let from = product(&[rows.outer, rows.count, rows.inner, size]);
     let to = product(&[rows.outer, count, rows.inner, size]);
-    simple("gather", move |frame| {
+    whole("gather", move |frame| {
         let ([x, indices], [y], _) = frame.views([x, indices], [y])?;
         let indices = match index_type {
             DataType::Int32 => Indices::Int32(first(elements(indices)?, count)?),

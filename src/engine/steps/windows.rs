@@ -1,8 +1,9 @@
 //! Pools, means and resizing.
 
-use super::{Run, first, first_mut, product, simple};
+use super::{Run, first, first_mut, product, rowwise, slice};
 use crate::engine::frame::{elements, elements_mut};
 use crate::engine::load::Loader;
+use crate::engine::parts::Cut;
 use crate::error::{Error, ErrorCode, Result};
 use crate::kernels::pool;
 use crate::kernels::resize::{LinearTaps, resize_linear, resize_linear_quantized, resize_nearest};
@@ -13,28 +14,34 @@ use crate::tensor::DataType;
 pub fn pool(x: ValueId, y: ValueId, window: Window, pooling: Pooling, data_type: DataType) -> Box<dyn Run> {
     let from = product(&window.input);
     let rows = window.input[0] * window.output[0];
-    let to = product(&[window.input[0], window.output[0], window.output[1], window.input[3]]);
+    let row = product(&[window.output[1], window.input[3]]);
+    let taps = product(&[rows, row, window.kernel[0], window.kernel[1]]);
+    let cut = |size: usize, speed: usize| Cut::new(y, rows, row.saturating_mul(size), (taps / speed) as u64);
     match pooling {
-        Pooling::Max if data_type == DataType::Float32 => simple("float max pool", move |frame| {
-            let ([x], [y], _) = frame.views([x], [y])?;
-            pool::max_pool_f32(window, first(elements(x)?, from)?, first_mut(elements_mut(y)?, to)?, 0..rows);
+        Pooling::Max if data_type == DataType::Float32 => {
+            rowwise("float max pool", cut(size_of::<f32>(), 2), move |part| {
+                let y = first_mut(elements_mut(part.y)?, part.rows.len() * row)?;
+                pool::max_pool_f32(window, first(elements(part.values.read(x)?)?, from)?, y, part.rows);
+                Ok(())
+            })
+        }
+        Pooling::Max => rowwise("max pool", cut(1, 8), move |part| {
+            let y = first_mut(part.y, part.rows.len() * row)?;
+            pool::max_pool(window, first(part.values.read(x)?, from)?, y, part.rows);
             Ok(())
         }),
-        Pooling::Max => simple("max pool", move |frame| {
-            let ([x], [y], _) = frame.views([x], [y])?;
-            pool::max_pool(window, first(x, from)?, first_mut(y, to)?, 0..rows);
-            Ok(())
-        }),
-        Pooling::Average { numbers: Numbers::Float, count_include_pad } => simple("float average pool", move |frame| {
-            let ([x], [y], _) = frame.views([x], [y])?;
-            let y = first_mut(elements_mut(y)?, to)?;
-            pool::average_pool_f32(window, first(elements(x)?, from)?, y, count_include_pad, 0..rows);
-            Ok(())
-        }),
+        Pooling::Average { numbers: Numbers::Float, count_include_pad } => {
+            rowwise("float average pool", cut(size_of::<f32>(), 2), move |part| {
+                let y = first_mut(elements_mut(part.y)?, part.rows.len() * row)?;
+                let x = first(elements(part.values.read(x)?)?, from)?;
+                pool::average_pool_f32(window, x, y, count_include_pad, part.rows);
+                Ok(())
+            })
+        }
         Pooling::Average { numbers: Numbers::Quantized { from: q, to: r }, count_include_pad } => {
-            simple("average pool", move |frame| {
-                let ([x], [y], _) = frame.views([x], [y])?;
-                pool::average_pool(window, first(x, from)?, first_mut(y, to)?, q, r, count_include_pad, 0..rows);
+            rowwise("average pool", cut(1, 1), move |part| {
+                let y = first_mut(part.y, part.rows.len() * row)?;
+                pool::average_pool(window, first(part.values.read(x)?, from)?, y, q, r, count_include_pad, part.rows);
                 Ok(())
             })
         }
@@ -42,17 +49,22 @@ pub fn pool(x: ValueId, y: ValueId, window: Window, pooling: Pooling, data_type:
 }
 
 pub fn mean(x: ValueId, y: ValueId, rows: Rows, numbers: Numbers) -> Box<dyn Run> {
-    let from = product(&[rows.outer, rows.count, rows.inner]);
-    let to = product(&[rows.outer, rows.inner]);
+    let block = product(&[rows.count, rows.inner]);
+    let cut = |size: usize, speed: usize| {
+        let time = block.saturating_mul(rows.outer) / speed;
+        Cut::new(y, rows.outer, rows.inner.saturating_mul(size), time as u64)
+    };
     match numbers {
-        Numbers::Float => simple("float mean", move |frame| {
-            let ([x], [y], _) = frame.views([x], [y])?;
-            pool::mean_f32(rows, first(elements(x)?, from)?, first_mut(elements_mut(y)?, to)?);
+        Numbers::Float => rowwise("float mean", cut(size_of::<f32>(), 2), move |part| {
+            let (at, rows) = (part.rows.start * block, Rows { outer: part.rows.len(), ..rows });
+            let x = slice(elements(part.values.read(x)?)?, at..at + rows.outer * block)?;
+            pool::mean_f32(rows, x, first_mut(elements_mut(part.y)?, rows.outer * rows.inner)?);
             Ok(())
         }),
-        Numbers::Quantized { from: q, to: r } => simple("mean", move |frame| {
-            let ([x], [y], _) = frame.views([x], [y])?;
-            pool::mean(rows, first(x, from)?, first_mut(y, to)?, q, r);
+        Numbers::Quantized { from: q, to: r } => rowwise("mean", cut(1, 8), move |part| {
+            let (at, rows) = (part.rows.start * block, Rows { outer: part.rows.len(), ..rows });
+            let x = slice(part.values.read(x)?, at..at + rows.outer * block)?;
+            pool::mean(rows, x, first_mut(part.y, rows.outer * rows.inner)?, q, r);
             Ok(())
         }),
     }
@@ -85,24 +97,33 @@ pub fn resize(
         return Err(Error::new(ErrorCode::InvalidPlan, "a resize reads outside of its input"));
     }
     let from = product(&input);
-    let to = product(&[input[0], output[0], output[1], input[3]]);
+    let row = product(&[output[1], input[3]]);
+    let rows = input[0] * output[0];
     let size = data_type.size();
+    let cut = |speed: usize| {
+        let time = row.saturating_mul(rows) / speed;
+        Cut::new(y, rows, row.saturating_mul(size), time as u64)
+    };
     if vertical.weights.is_empty() {
-        return Ok(simple("nearest resize", move |frame| {
-            let ([x], [y], _) = frame.views([x], [y])?;
-            let (x, y) = (first(x, from * size)?, first_mut(y, to * size)?);
-            resize_nearest(x, y, size, input, &vertical.positions, &horizontal.positions);
+        return Ok(rowwise("nearest resize", cut(2), move |part| {
+            let (x, y) = (first(part.values.read(x)?, from * size)?, first_mut(part.y, part.rows.len() * row * size)?);
+            resize_nearest(x, y, size, input, &vertical.positions, &horizontal.positions, part.rows);
             Ok(())
         }));
     }
-    Ok(simple("linear resize", move |frame| {
-        let ([x], [y], _) = frame.views([x], [y])?;
+    Ok(rowwise("linear resize", cut(1), move |part| {
+        let x = part.values.read(x)?;
+        let len = part.rows.len() * row;
         let v = LinearTaps { positions: &vertical.positions, weights: &vertical.weights };
         let h = LinearTaps { positions: &horizontal.positions, weights: &horizontal.weights };
         match numbers {
-            Numbers::Float => resize_linear(first(elements(x)?, from)?, first_mut(elements_mut(y)?, to)?, input, v, h),
+            Numbers::Float => {
+                let y = first_mut(elements_mut(part.y)?, len)?;
+                resize_linear(first(elements(x)?, from)?, y, input, v, h, part.rows);
+            }
             Numbers::Quantized { from: q, to: r } => {
-                resize_linear_quantized(first(x, from)?, first_mut(y, to)?, input, v, h, q, r);
+                let y = first_mut(part.y, len)?;
+                resize_linear_quantized(first(x, from)?, y, input, v, h, [q, r], part.rows);
             }
         }
         Ok(())

@@ -45,7 +45,38 @@ pub(super) struct Right<'a> {
     pub columns: Columns<'a>,
 }
 
-/// Where results go: element `(row, column)` to `row * row_stride + offset + column`.
+impl<'a> Right<'a> {
+    /// Some of the panels of a product without groups.
+    ///
+    /// # Panics
+    /// When there are groups, or not so many panels.
+    pub fn only(&self, panels: Range<usize>) -> Self {
+        assert!(self.groups == 1 && panels.end <= self.panels, "panels of a product without groups");
+        let lanes = panels.start * PANEL..panels.end * PANEL;
+        let Columns { bias, multipliers, addend, zero_points, kind } = self.columns;
+        Self {
+            blocks: &self.blocks[panels.start * self.steps * BLOCK..panels.end * self.steps * BLOCK],
+            panels: panels.len(),
+            outputs: self.outputs.min(lanes.end).saturating_sub(lanes.start),
+            columns: Columns {
+                bias: &bias[lanes.clone()],
+                multipliers: part(multipliers, &lanes),
+                addend: part(addend, &lanes),
+                zero_points: part(zero_points, &lanes),
+                kind,
+            },
+            ..*self
+        }
+    }
+}
+
+/// Part of a list that may be left out.
+fn part<'a, T>(list: &'a [T], range: &Range<usize>) -> &'a [T] {
+    if list.is_empty() { list } else { &list[range.clone()] }
+}
+
+/// Where results go: element `(row, column)` to `row * row_stride + offset + column`, rows counted from the first that
+/// is computed.
 pub(super) struct Destination<'a, 'b> {
     pub y: &'a mut Out<'b>,
     pub row_stride: usize,
@@ -111,7 +142,7 @@ pub(super) fn carve_numbers<'a>(scratch: &mut &'a mut [u8], len: usize) -> &'a m
     &mut numbers[..len]
 }
 
-/// Computes rows `rows` of a product; `right` was packed for `dot`.
+/// Computes rows `rows` of a product, to the beginning of `to`; `right` was packed for `dot`.
 ///
 /// Panics when a slice is too short.
 pub(super) fn multiply(
@@ -147,7 +178,7 @@ fn run<K: Kernel, const M: usize>(
     if rows.is_empty() || outputs == 0 {
         return;
     }
-    let end = (rows.end - 1)
+    let end = (rows.len() - 1)
         .checked_mul(to.row_stride)
         .and_then(|at| at.checked_add(to.offset)?.checked_add(groups * outputs))
         .expect("sizes overflow");
@@ -197,7 +228,7 @@ fn run<K: Kernel, const M: usize>(
                 let valid = (outputs - p * PANEL).min(PANEL);
                 let panel = Panel::new(&columns, index * PANEL, valid, y, to.row_stride);
                 let packed = &blocks[index * steps * BLOCK..][..steps * BLOCK];
-                let at = first * to.row_stride + to.offset + group * outputs + p * PANEL;
+                let at = (first - rows.start) * to.row_stride + to.offset + group * outputs + p * PANEL;
                 // SAFETY: `a` has `count` rows, the panel `steps` blocks, and `y` all of the rows, checked above.
                 unsafe {
                     if few {

@@ -50,6 +50,18 @@ pub enum Out<'a> {
 }
 
 impl Out<'_> {
+    /// What follows the first `at` elements.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn from(&mut self, at: usize) -> Out<'_> {
+        match self {
+            Self::Uint8(y) => Out::Uint8(&mut y[at..]),
+            Self::Float32(y) => Out::Float32(&mut y[at..]),
+            Self::Int32(y) => Out::Int32(&mut y[at..]),
+        }
+    }
+
     /// Number of elements.
     pub fn len(&self) -> usize {
         match self {

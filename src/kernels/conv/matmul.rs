@@ -1,5 +1,7 @@
 //! Products of two activations.
 
+use std::ops::Range;
+
 use super::driver::{self, BLOCK, Destination, Right, SIGN, carve_numbers, multiply};
 use super::finish::Kind;
 use super::gather::Matrix;
@@ -90,20 +92,26 @@ impl MatMul {
         self.shape.n.div_ceil(PANEL)
     }
 
+    /// Number of rows of the product.
+    pub fn rows(&self) -> usize {
+        self.shape.m
+    }
+
     /// Scratch memory that [`Self::run`] needs.
     pub fn scratch_bytes(&self) -> usize {
         let packed = product(&[self.panels(), PANEL, self.steps() * 4 + size_of::<i32>()]);
         driver::scratch_bytes(self.dot, self.steps(), self.shape.m) + packed + 2 * driver::ALIGNMENT
     }
 
-    /// Computes `y`, dense `[m][n]`, from one pair of matrices.
+    /// Computes the rows `rows` of the product of one pair of matrices, to `y`, which is dense and begins with the first.
     ///
     /// # Panics
     ///
     /// When a slice is too short, or `y` is of another type than the finish.
-    pub fn run(&self, a: &[u8], b: &[u8], y: &mut Out<'_>, mut scratch: &mut [u8]) {
+    pub fn run(&self, a: &[u8], b: &[u8], rows: Range<usize>, y: &mut Out<'_>, mut scratch: &mut [u8]) {
         let MatMulShape { m, k, n, a_strides, .. } = self.shape;
-        if m == 0 || n == 0 {
+        assert!(rows.end <= m, "rows beyond the product");
+        if rows.is_empty() || n == 0 {
             return;
         }
         let (steps, panels) = (self.steps(), self.panels());
@@ -120,7 +128,7 @@ impl MatMul {
         let right = Right { blocks: packed, steps, panels, groups: 1, outputs: n, columns };
         let source = Matrix { a, k, strides: a_strides };
         let to = Destination { y, row_stride: n, offset: 0 };
-        multiply(self.dot, &source, &right, to, 0..m, scratch);
+        multiply(self.dot, &source, &right, to, rows, scratch);
     }
 
     /// Packs `b` and finds the bias of each column.
@@ -201,7 +209,9 @@ mod tests {
                 let (mut q, mut expected_q) = (vec![0u8; m * n], vec![0u8; m * n]);
                 let integer = matches!(finish, Finish::Integer { .. });
                 let mut to = if integer { Out::Int32(&mut y) } else { Out::Uint8(&mut q) };
-                product.run(&a, &b, &mut to, &mut scratch);
+                for part in [m / 3..m, 0..m / 3] {
+                    product.run(&a, &b, part.clone(), &mut to.from(part.start * n), &mut scratch);
+                }
                 let mut to = if integer { Out::Int32(&mut expected) } else { Out::Uint8(&mut expected_q) };
                 for row in 0..m {
                     for column in 0..n {
@@ -243,7 +253,7 @@ mod tests {
                 let shape = MatMulShape { m: 20, k: 8, n: 16, a_strides, b_strides: [16, 1] };
                 let product = MatMul::new(Dot::Usdot, &shape, 1, 2, &Finish::Integer { bias: &[] });
                 let mut scratch = vec![0; product.scratch_bytes()];
-                product.run(&vec![0; a], &vec![0; b], &mut Out::Int32(&mut vec![0; y]), &mut scratch);
+                product.run(&vec![0; a], &vec![0; b], 0..20, &mut Out::Int32(&mut vec![0; y]), &mut scratch);
             })
             .is_ok()
         };
@@ -262,7 +272,7 @@ mod tests {
             let product = MatMul::new(Dot::Usdot, &shape, 1, 2, &Finish::Integer { bias: &[] });
             let mut scratch = vec![0; product.scratch_bytes()];
             let mut y = vec![5; m * n];
-            product.run(&vec![0; m * k], &vec![0; k * n], &mut Out::Int32(&mut y), &mut scratch);
+            product.run(&vec![0; m * k], &vec![0; k * n], 0..m, &mut Out::Int32(&mut y), &mut scratch);
             assert_eq!(y, vec![0; m * n]);
         }
     }

@@ -46,7 +46,8 @@ impl Dot {
 }
 
 /// Computes the output positions `positions` (counted through `[n, oh, ow]`) of a convolution; `x` is `[n, h, w, c]`.
-/// Element `(p, n)` of the result goes to `p * row_stride + column + n` of `y`.
+/// `y` begins with the first of them: element `(p, n)` of the result goes to `(p - positions.start) * row_stride + column
+/// + n`.
 ///
 /// Any division of the positions gives the same results; ranges that are long, or multiples of
 /// [`ConvWeights::block_positions`], are fastest. `scratch` has at least [`ConvWeights::scratch_bytes`] bytes, of any
@@ -73,6 +74,32 @@ pub fn conv(
     let right = weights.right(prepared);
     let to = Destination { y, row_stride, offset: column };
     multiply(weights.dot, &source, &right, to, positions, scratch);
+}
+
+/// Output channels of a panel.
+pub const PANEL: usize = weights::PANEL;
+
+/// [`conv`] of the panels `panels` (of [`PANEL`] output channels, counted from the first) of every position, for
+/// convolutions without groups. `y` begins with the first of their channels, which follow each other.
+///
+/// # Panics
+///
+/// As [`conv`], or when there are groups.
+pub fn conv_panels(
+    weights: &ConvWeights,
+    prepared: &Prepared,
+    x: &[u8],
+    y: &mut Out<'_>,
+    panels: Range<usize>,
+    row_stride: usize,
+    scratch: &mut [u8],
+) {
+    let ConvShape { window, groups, .. } = &weights.shape;
+    assert!(x.len() >= weights::product(&window.input), "the input is too short");
+    let source = Windows { x, window, groups: *groups, zero_point: prepared.zero_point };
+    let right = weights.right(prepared).only(panels);
+    let to = Destination { y, row_stride, offset: 0 };
+    multiply(weights.dot, &source, &right, to, 0..weights.positions(), scratch);
 }
 
 impl ConvWeights {
@@ -171,9 +198,17 @@ pub(super) mod tests {
                 let prepared = packed.prepare(zero_point, finish);
                 // Cut at a place that moves, so that blocks of any size come up.
                 let cut = positions * (i + 1) / 9;
-                let mut run = |y: &mut Out<'_>| {
-                    for part in [0..cut, cut..positions] {
-                        conv(&packed, &prepared, &x, y, part, row_stride, column, &mut scratch);
+                let run = |y: &mut Out<'_>, scratch: &mut [u8]| {
+                    for part in [cut..positions, 0..cut] {
+                        let mut y = y.from(part.start * row_stride);
+                        conv(&packed, &prepared, &x, &mut y, part, row_stride, column, scratch);
+                    }
+                };
+                let panels = channels.div_ceil(PANEL);
+                let run_panels = |y: &mut Out<'_>, scratch: &mut [u8]| {
+                    for part in [panels / 2..panels, 0..panels / 2] {
+                        let mut y = y.from(column + part.start * PANEL);
+                        conv_panels(&packed, &prepared, &x, &mut y, part, row_stride, scratch);
                     }
                 };
                 let definition = |y: &mut Out<'_>| {
@@ -183,22 +218,32 @@ pub(super) mod tests {
                 match finish {
                     Finish::Quantized { .. } => {
                         let (mut y, mut expected) = (vec![77u8; size], vec![77u8; size]);
-                        run(&mut Out::Uint8(&mut y));
+                        run(&mut Out::Uint8(&mut y), &mut scratch);
                         definition(&mut Out::Uint8(&mut expected));
                         assert!(y == expected, "{dot:?} {finish:?} {shape:?}");
+                        if groups == 1 {
+                            y.fill(77);
+                            run_panels(&mut Out::Uint8(&mut y), &mut scratch);
+                            assert!(y == expected, "panels: {dot:?} {finish:?} {shape:?}");
+                        }
                     }
                     Finish::Float { .. } => {
                         let (mut y, mut expected) = (vec![77f32; size], vec![77f32; size]);
-                        run(&mut Out::Float32(&mut y));
+                        run(&mut Out::Float32(&mut y), &mut scratch);
                         definition(&mut Out::Float32(&mut expected));
                         let bits = |y: &[f32]| y.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
                         assert!(bits(&y) == bits(&expected), "{dot:?} {finish:?} {shape:?}");
                     }
                     Finish::Integer { .. } => {
                         let (mut y, mut expected) = (vec![77i32; size], vec![77i32; size]);
-                        run(&mut Out::Int32(&mut y));
+                        run(&mut Out::Int32(&mut y), &mut scratch);
                         definition(&mut Out::Int32(&mut expected));
                         assert!(y == expected, "{dot:?} {finish:?} {shape:?}");
+                        if groups == 1 {
+                            y.fill(77);
+                            run_panels(&mut Out::Int32(&mut y), &mut scratch);
+                            assert!(y == expected, "panels: {dot:?} {finish:?} {shape:?}");
+                        }
                     }
                 }
             }

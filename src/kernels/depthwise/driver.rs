@@ -62,7 +62,8 @@ impl Geometry {
     }
 }
 
-/// Where results go: channel `c` of position `p` to `p * row_stride + column + c`.
+/// Where results go: channel `c` of position `p`, counted from the first that is computed, to `p * row_stride + column +
+/// c`.
 pub(super) struct Destination<'a, 'b> {
     pub y: &'a mut Out<'b>,
     pub row_stride: usize,
@@ -172,7 +173,7 @@ pub(super) fn run<K: Kernel>(
     if rows.is_empty() || ow == 0 || channels == 0 {
         return;
     }
-    let end = (product(&[rows.end, ow]) - 1)
+    let end = (product(&[rows.len(), ow]) - 1)
         .checked_mul(to.row_stride)
         .and_then(|at| at.checked_add(to.column)?.checked_add(channels))
         .expect("sizes overflow");
@@ -222,7 +223,7 @@ pub(super) fn run<K: Kernel>(
                 let at = if groups > 0 { (first % geometry.slots as u64) as usize } else { 0 };
                 let ring = Ring { bytes: ring, slot_bytes, slots: geometry.slots, plane: geometry.plane, first: at };
                 tile::row::<K>(window, &ring, groups, vectors, lists.bias, sums);
-                let at = row * ow * to.row_stride + to.column + channel;
+                let at = (row - rows.start) * ow * to.row_stride + to.column + channel;
                 // SAFETY: there are sums of `ow` positions, and all results lie inside of `y`, checked above.
                 unsafe { arch::finish(sums.as_ptr(), ow, &lists, y, at, to.row_stride, valid) }
             }

@@ -26,7 +26,8 @@ use kernel::Pairs;
 use kernel::{Sdot, Usdot};
 
 /// Computes the rows `rows` of the output (counted through `[n, oh]`) of a depthwise convolution; `x` is `[n, h, w, c]`.
-/// Element `(p, c)` of the result, `p` counted through `[n, oh, ow]`, goes to `p * row_stride + column + c` of `y`.
+/// `y` begins with the first of them: element `(p, c)` of the result, `p` counted from its first position, goes to
+/// `p * row_stride + column + c`.
 ///
 /// Any division of the rows gives the same results; long ranges are fastest. `scratch` has at least
 /// [`DepthwiseWeights::scratch_bytes`] bytes, of any contents.
@@ -110,7 +111,8 @@ mod tests {
                 let cut = rows * (i + 1) / 8;
                 let mut run = |y: &mut Out<'_>| {
                     for part in [cut..rows, 0..cut] {
-                        depthwise(&packed, &prepared, &x, y, part, row_stride, column, &mut scratch);
+                        let mut y = y.from(part.start * window.output[1] * row_stride);
+                        depthwise(&packed, &prepared, &x, &mut y, part, row_stride, column, &mut scratch);
                     }
                 };
                 let definition = |y: &mut Out<'_>| {
