@@ -1,7 +1,7 @@
 // The Tensor of tractlet/ort: what onnxruntime-common's class does, over the checks of tractlet's own.
 
 import { InputError, Tensor as BaseTensor } from '../index.js';
-import { invalid, isObject } from './checks.js';
+import { invalid, isObject, tagOf } from './checks.js';
 import { tensorFromImage, tensorToDataURL, tensorToImageData } from './image.js';
 import type {
   CpuPinnedConstructorParameters,
@@ -24,8 +24,8 @@ type Located = Resource | (Omit<CpuPinnedConstructorParameters, 'dims'> & { read
 const HOLDERS = { texture: 'texture', 'gpu-buffer': 'gpuBuffer', 'ml-tensor': 'mlTensor' } as const;
 type Holder = (typeof HOLDERS)[keyof typeof HOLDERS];
 
-/** Arrays of the types that pack two elements into a byte. tractlet's own tensors have no such types. */
-const PACKED: Readonly<Record<string, string>> = { uint4: 'uint8', int4: 'int8' };
+/** Types that pack two elements into a byte. tractlet's own tensors have no such types. */
+const PACKED = ['uint4', 'int4'];
 
 /** tractlet's own tensors, which make all the checks; the arguments are what callers passed. */
 const Checked = BaseTensor as unknown as new (first: unknown, second?: unknown, third?: unknown) => {
@@ -182,11 +182,12 @@ function checkLocation(location: string): void {
 
 /** Type, data and shape that belong together. */
 function check(type: string, data: unknown, dims: unknown): { type: TensorType.Type; data: Data; dims: readonly number[]; size: number } {
-  if (!Object.hasOwn(PACKED, type)) return new Checked(type, data, dims);
+  if (!PACKED.includes(type)) return new Checked(type, data, dims);
   if (Array.isArray(data)) {
     throw new InputError('INPUT_TYPE', `A ${type} tensor cannot be made from an array of numbers`, { hint: 'Pass the bytes: two elements each.' });
   }
-  const bytes = new Checked(PACKED[type], data);
+  // For int4 onnxruntime-common declares an Int8Array, and takes a Uint8Array.
+  const bytes = new Checked(type === 'int4' && tagOf(data) === 'Int8Array' ? 'int8' : 'uint8', data);
   const shape = (dims ?? bytes.dims) as readonly number[];
   const size = sizeOf(shape);
   if (size !== bytes.size && Math.ceil(size / 2) !== bytes.size) {
