@@ -1,6 +1,6 @@
 // Pictures to tensors and back, as onnxruntime-common does it: value by value, with a bias and a divisor per channel.
 
-import { ImageError, InferenceError, InputError, LoadError } from '../index.js';
+import { ImageError, InferenceError, InputError } from '../index.js';
 import { invalid, tagOf } from './checks.js';
 import type { FromImageOptions, ImageFormat, Tensor, TensorToImageDataOptions } from './tensor.js';
 
@@ -50,19 +50,21 @@ function tooLarge(width: number, height: number): never {
   throw new ImageError('IMAGE_TOO_LARGE', `The browser has no canvas of ${width} x ${height} pixels`, { hint: 'Scale the picture with resizedWidth and resizedHeight.' });
 }
 
-/** The picture at an address, decoded. */
-async function load(url: string): Promise<ImageBitmap> {
-  let response: Response;
+/** The picture at an address. Elements load what `img-src` of a Content-Security-Policy allows, workers have no elements. */
+async function load(url: string): Promise<HTMLImageElement | ImageBitmap> {
   try {
-    response = await fetch(url);
+    if (typeof Image === 'undefined') return await createImageBitmap(await (await fetch(url)).blob());
+    const element = new Image();
+    element.crossOrigin = 'anonymous';
+    element.src = url;
+    await element.decode();
+    return element;
   } catch (cause) {
-    throw new LoadError('NETWORK_ERROR', `${url} could not be fetched (${String(cause)})`, { cause });
-  }
-  if (!response.ok) throw new LoadError('HTTP_ERROR', `${url} was answered with ${response.status} ${response.statusText}`);
-  try {
-    return await createImageBitmap(await response.blob());
-  } catch (cause) {
-    throw new ImageError('IMAGE_DECODE', `${url} cannot be decoded as a picture (${String(cause)})`, { cause });
+    const shown = url.length > 100 ? `${url.slice(0, 100)}...` : url;
+    throw new ImageError('IMAGE_DECODE', `${shown} cannot be loaded as a picture (${String(cause)})`, {
+      cause,
+      hint: 'Open the address in the browser. From another origin it needs CORS headers.',
+    });
   }
 }
 
