@@ -72,9 +72,9 @@ export class SessionImpl implements Session {
   }
 }
 
-/** An unknown dimension is an empty name in onnxruntime, not a question mark. */
+/** In onnxruntime a size without a name is -1, and a shape that is not known at all is empty. */
 function toMetadata({ shape, ...rest }: BaseSession.ValueMetadata): Session.ValueMetadata {
-  return { ...rest, shape: shape.map((dim) => (dim === '?' ? '' : dim)) };
+  return { ...rest, shape: shape.filter((dim) => dim !== '...').map((dim) => (dim === '?' ? -1 : dim)) };
 }
 
 /** Tensors of onnxruntime-common are as good as our own. */

@@ -47,6 +47,14 @@ describe('the package', () => {
     assert.deepEqual(exports['./ort'], { types: './dist/ort.d.ts', default: './dist/ort.js' });
   });
 
+  test("the guide's import map names files that are there, for each way in", async () => {
+    const guide = await readFile(new URL('../../docs/migration-onnxruntime-web.md', import.meta.url), 'utf8');
+    const { imports } = JSON.parse(/<script type="importmap">(.*?)<\/script>/s.exec(guide)[1]);
+    const { exports } = await readRoot('package.json');
+    for (const address of Object.values(imports)) assert.equal(address, `/node_modules/tractlet/${exports['./ort'].default.slice(2)}`);
+    assert.ok('onnxruntime-web' in imports && 'onnxruntime-web/webgpu' in imports && 'onnxruntime-common' in imports);
+  });
+
   test('says which interface it has', async () => {
     assert.equal(ort.env.versions.common, (await readRoot('node_modules/onnxruntime-common/package.json')).version);
   });
@@ -89,9 +97,9 @@ describe('models', () => {
 
   test('metadata in the form of onnxruntime', async () => {
     const value = (name, shape) => ({ name, type: 'float32', shape });
-    const session = await ort.InferenceSession.create(encodeModel({ op: 'double', inputs: [value('x', ['n', 3])], outputs: [value('y', ['?', 3])] }));
+    const session = await ort.InferenceSession.create(encodeModel({ op: 'double', inputs: [value('x', ['n', 3])], outputs: [value('y', ['?', 3]), value('z', ['...'])] }));
     assert.deepEqual(session.inputMetadata, [{ name: 'x', isTensor: true, type: 'float32', shape: ['n', 3] }]);
-    assert.deepEqual(session.outputMetadata, [{ name: 'y', isTensor: true, type: 'float32', shape: ['', 3] }]);
+    assert.deepEqual(session.outputMetadata.map(({ shape }) => shape), [[-1, 3], []]);
   });
 });
 
