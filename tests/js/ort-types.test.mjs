@@ -2,7 +2,7 @@
 // together, and the names that they export.
 
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -11,6 +11,7 @@ import ts from 'typescript';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const COMMON = resolve(root, 'node_modules/onnxruntime-common/dist/esm/index.d.ts');
 const PROGRAM = resolve(root, 'tests/js/ort.test-d.ts');
+const GUIDE = resolve(root, 'docs/migration-onnxruntime-web.md');
 let folder;
 
 before(async () => {
@@ -37,10 +38,33 @@ function compile(...files) {
   });
 }
 
+/** What the compiler has to say. */
+function complaints(...files) {
+  return ts.getPreEmitDiagnostics(compile(...files)).map((diagnostic) => ts.formatDiagnostic(diagnostic, ts.createCompilerHost({})));
+}
+
 test('the two go together, in both directions', () => {
-  const program = compile(PROGRAM);
-  const messages = ts.getPreEmitDiagnostics(program).map((diagnostic) => ts.formatDiagnostic(diagnostic, ts.createCompilerHost({})));
-  assert.deepEqual(messages, []);
+  assert.deepEqual(complaints(PROGRAM), []);
+});
+
+test('the code of the guide compiles, against onnxruntime-common too', async () => {
+  const guide = await readFile(GUIDE, 'utf8');
+  const blocks = [...guide.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code);
+  assert.ok(blocks.length >= 2);
+  const files = [];
+  for (const [i, code] of blocks.entries()) {
+    const versions = { own: code };
+    // tractlet's options are of no type there.
+    if (!code.includes('extra:')) versions.theirs = code.replaceAll("'tractlet/ort'", "'onnxruntime-common'");
+    for (const [name, text] of Object.entries(versions)) {
+      files.push(join(folder, `guide-${i}-${name}.ts`));
+      await writeFile(files.at(-1), text);
+    }
+  }
+  assert.deepEqual(complaints(...files), []);
+  // And a mistake in it would be found.
+  await writeFile(files[0], blocks[0].replace('session.run(', 'session.runn('));
+  assert.match(complaints(files[0]).join(''), /'runn'/);
 });
 
 test('what onnxruntime-common exports is exported, types too', () => {
