@@ -108,7 +108,7 @@ export declare namespace InferenceSession {
     /** All are tensors; here because onnxruntime has other kinds. */
     readonly isTensor: true;
     readonly type: Tensor.Type;
-    /** Sizes. A symbolic dimension is its name, an unknown one `?`. */
+    /** Sizes. A symbolic dimension is its name, an unknown one `?`; `['...']` where the model does not say how many there are. */
     readonly shape: readonly (number | string)[];
   }
 

@@ -17,7 +17,7 @@ export interface TensorObject {
 export interface ValueInfo {
   name: string;
   type: string;
-  /** Sizes; a symbolic dimension is its name, an unknown one `?`. */
+  /** Sizes; a symbolic dimension is its name, an unknown one `?`, any number of dimensions `...`. */
   shape: (number | string)[];
 }
 

@@ -49,6 +49,17 @@ function gluePlugin(glue, esbuild) {
 }
 
 /**
+ * `tractlet/ort` is written against the package's public interface, and imports index.js as it is: what it shared with
+ * index.js otherwise would become a file of its own, for which those would pay who never load ort.js.
+ */
+const publicInterface = {
+  name: 'public-interface',
+  setup(build) {
+    build.onResolve({ filter: /^\.\.\/index\.js$/ }, ({ path, importer }) => (dirname(importer) === resolve(root, 'js/ort') ? { path: path.slice(1), external: true } : undefined));
+  },
+};
+
+/**
  * The options for `esbuild.build`.
  *
  * @param esbuild the esbuild module
@@ -58,7 +69,7 @@ function gluePlugin(glue, esbuild) {
 export function esbuildOptions(esbuild, { outdir = resolve(root, 'dist'), glue = defaultGlue } = {}) {
   return {
     absWorkingDir: root,
-    entryPoints: ['js/index.ts', 'js/runtime.ts', 'js/worker.ts'],
+    entryPoints: ['js/index.ts', 'js/ort.ts', 'js/runtime.ts', 'js/worker.ts'],
     outdir,
     bundle: true,
     format: 'esm',
@@ -70,7 +81,7 @@ export function esbuildOptions(esbuild, { outdir = resolve(root, 'dist'), glue =
     // What two files share, and what is only loaded when it is needed, gets a file of its own.
     splitting: true,
     chunkNames: '[name]-[hash]',
-    plugins: [gluePlugin(glue, esbuild)],
+    plugins: [publicInterface, gluePlugin(glue, esbuild)],
     logLevel: 'warning',
   };
 }

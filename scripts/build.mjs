@@ -138,7 +138,7 @@ async function buildJavaScript() {
   const glue = Object.keys(MODULES).filter((name) => !MODULES[name].glueOf).map((name) => join(WASM, name, `${name}.js`));
   const config = ['esbuild.mjs', 'tsconfig.json'].map((name) => join(CONFIG, name));
   const key = inputKey([join(ROOT, 'js'), ...glue, ...config, SELF, join(ROOT, 'package-lock.json')]);
-  const outputs = ['index.js', 'runtime.js', 'worker.js', 'cli.js', 'index.d.ts'].map((name) => join(DIST, name));
+  const outputs = ['index.js', 'ort.js', 'runtime.js', 'worker.js', 'cli.js', 'index.d.ts', 'ort.d.ts'].map((name) => join(DIST, name));
   if (isFresh('js', key, outputs)) return upToDate('dist/*.js', 'up to date');
   removeStamp('js');
   mkdirSync(DIST, { recursive: true });

@@ -21,7 +21,8 @@ mod tensors;
 use std::collections::HashMap;
 
 use serde::Serialize;
-use tract_onnx::pb::{ModelProto, tensor_shape_proto::dimension, type_proto};
+use tract_onnx::pb::tensor_shape_proto::{self, dimension};
+use tract_onnx::pb::{ModelProto, type_proto};
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::plan::{self, Dim, Fact, MAX_VARIANTS, ModelInfo, Operation, Step, ValueInfo, Variant};
@@ -129,12 +130,25 @@ impl CompiledModel {
                 .with_hint("inputMetadata lists the shape of every input")
         };
         let proto = self.proto.as_mut().ok_or_else(wrong)?;
-        let ranks = |(input, shape): (&ValueInfo, &Vec<usize>)| input.shape.len() == shape.len();
+        let ranks = |(input, shape): (&ValueInfo, &Vec<usize>)| {
+            input.takes_rank(shape.len()) && shape.len() <= limits::MAX_RANK
+        };
         if shapes.len() != self.info.inputs.len() || !self.info.inputs.iter().zip(shapes).all(ranks) {
             return Err(wrong());
         }
         set_input_shapes(proto, &self.info, shapes)?;
-        let known = fallback::analyse(proto)?;
+        let unranked = self.info.inputs.iter().any(ValueInfo::is_unranked);
+        // What does not fit together may be the model's fault or, where it declares no shape, that of the input.
+        let blame = |problem: Error| match problem.code {
+            ErrorCode::InvalidModel if unranked => Error::new(ErrorCode::InputShape, &problem.message)
+                .with_hint("the model declares no shape for an input, and does not go with the one that it was given"),
+            _ => problem,
+        };
+        if unranked && let Some(graph) = &proto.graph {
+            // Axes could not be held against ranks before.
+            attributes::check(graph).map_err(blame)?;
+        }
+        let known = fallback::analyse(proto).map_err(blame)?;
         limits::check_values(&known)?;
         check_outputs(proto, &self.info, &known)?;
         let compiled = match lowered(proto, &self.info, &known, shapes, &mut self.pool, &mut self.next_id) {
@@ -251,7 +265,10 @@ fn set_input_shapes(proto: &mut ModelProto, info: &ModelInfo, shapes: &[Vec<usiz
         let tensor =
             graph.input.iter_mut().find(|i| i.name == input.name).and_then(|i| i.r#type.as_mut()?.value.as_mut());
         let Some(type_proto::Value::TensorType(tensor)) = tensor else { continue };
-        let Some(declared) = tensor.shape.as_mut() else { continue };
+        let declared = tensor.shape.get_or_insert_default();
+        if input.is_unranked() {
+            declared.dim = vec![tensor_shape_proto::Dimension::default(); shape.len()];
+        }
         let mut bytes = input.data_type.size().max(1) as u64;
         for (dim, &size) in declared.dim.iter_mut().zip(shape) {
             bytes = bytes.saturating_mul(size as u64);
