@@ -1,0 +1,70 @@
+// The examples: what has to be done to see each of them work. `slow` ones, with the reason, are not part of `npm test`.
+import { join } from 'node:path';
+import { checkPage } from './page.mjs';
+import { checkAnswer } from './answer.mjs';
+import { startServer } from './processes.mjs';
+import { serveFolder } from './static-server.mjs';
+
+/** Serves a folder, opens its page, and compares. */
+async function checkServed(folder, { expected, headers, path = '', ...options }) {
+  const server = await serveFolder(folder, { headers });
+  try {
+    await checkPage({ url: server.url + path, expected, ...options });
+  } finally {
+    await server.close();
+  }
+}
+
+/** Starts a development server or the like, opens its page, and compares. */
+async function checkStarted(command, args, { folder, expected, env, ...options }) {
+  const server = await startServer(command, args, { cwd: folder, env });
+  try {
+    await checkPage({ url: server.url, expected, ...options });
+  } finally {
+    await server.close();
+  }
+}
+
+/** Runs a program that prints the answer as its last line. */
+async function checkPrinted(exec, command, args, { folder, expected, env }) {
+  const output = await exec(command, args, { cwd: folder, timeoutSeconds: 120, ...(env && { env: { ...process.env, ...env } }) });
+  checkAnswer(output.trim().split('\n').at(-1), expected);
+}
+
+const npm = (exec, folder, ...args) => exec('npm', args, { cwd: folder, timeoutSeconds: 600 });
+
+/** The policy of examples/csp/README.md. */
+const STRICT = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; img-src 'self'";
+
+/**
+ * `run({ exec, folder, expected })` gets a folder in which the example is installed and throws unless it works.
+ */
+export const EXAMPLES = [
+  {
+    name: 'plain',
+    assets: 'assets',
+    run: ({ folder, expected }) => checkServed(folder, { expected }),
+  },
+  {
+    name: 'csp',
+    assets: 'assets',
+    run: ({ folder, expected }) => checkServed(folder, { expected, headers: { 'content-security-policy': STRICT } }),
+  },
+  {
+    name: 'vite',
+    assets: 'public',
+    async run({ exec, folder, expected }) {
+      await npm(exec, folder, 'run', 'build');
+      await checkServed(join(folder, 'dist'), { expected });
+      await checkStarted('npx', ['vite', '--port', '0', '--host', '127.0.0.1'], { folder, expected });
+    },
+  },
+  {
+    name: 'node',
+    assets: 'assets',
+    async run({ exec, folder, expected }) {
+      await checkPrinted(exec, process.execPath, ['main.js'], { folder, expected });
+      await checkPrinted(exec, process.execPath, ['main.cjs'], { folder, expected });
+    },
+  },
+];

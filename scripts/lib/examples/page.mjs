@@ -1,0 +1,61 @@
+// An example in Chromium.
+import { chromium } from 'playwright-core';
+import { findBrowser, webdriverCapabilities } from '../browsers.mjs';
+import { Stop } from '../run.mjs';
+import { checkAnswer } from './answer.mjs';
+
+const TIMEOUT = 90_000;
+
+/** Chromium's path and arguments; Playwright adds --headless itself. */
+export async function chromiumOptions() {
+  const { binary } = await findBrowser('chromium');
+  if (!binary) throw new Stop('Chromium is missing: set CHROME_BIN, or run `npm run setup`');
+  const { args } = webdriverCapabilities('chromium', { binary })['goog:chromeOptions'];
+  return { executablePath: binary, args: args.filter((arg) => arg !== '--headless') };
+}
+
+/**
+ * Opens the page of an example and waits for its answer.
+ *
+ * @param options.url the page; nothing of another origin may be asked for
+ * @param options.expected what onnxruntime says
+ * @param options.worker whether the session has to have a worker
+ * @param options.inspect called with the page once it has answered
+ */
+export async function checkPage({ url, expected, worker = true, inspect }) {
+  const browser = await chromium.launch(await chromiumOptions());
+  try {
+    const context = await browser.newContext();
+    const problems = [];
+    context.on('console', (message) => {
+      if (message.type() === 'error') problems.push(`console: ${message.text()} (${message.location().url})`);
+    });
+    context.on('weberror', (error) => problems.push(String(error.error())));
+    context.on('request', (request) => {
+      if (/^https?:/.test(request.url()) && new URL(request.url()).origin !== new URL(url).origin) problems.push(`a request to ${request.url()}`);
+    });
+    context.on('response', (response) => {
+      if (response.status() >= 400 && !response.url().endsWith('/favicon.ico')) problems.push(`${response.status()} for ${response.url()}`);
+    });
+    const page = await context.newPage();
+    // Counted as they start: the worker of a session that nobody refers to any more is ended.
+    const workers = [];
+    page.on('worker', (started) => workers.push(started.url()));
+    await page.goto(url);
+    let text;
+    try {
+      text = await page.locator('output:not(:empty)').textContent({ timeout: TIMEOUT });
+    } catch (error) {
+      throw new Stop([`the page gives no answer: ${error.message.split('\n')[0]}`, ...problems].join('\n  '));
+    }
+    checkAnswer(text, expected);
+    const serious = problems.filter((problem) => !problem.includes('favicon.ico'));
+    if (serious.length > 0) throw new Stop(`the page works, but: ${serious.join('; ')}`);
+    if (worker !== undefined && workers.length > 0 !== worker) {
+      throw new Stop(worker ? 'the session has no worker' : `there is a worker: ${workers[0]}`);
+    }
+    await inspect?.(page);
+  } finally {
+    await browser.close();
+  }
+}
