@@ -1,5 +1,6 @@
 // Starts a runtime, in a worker or in this thread, and hands out the line to it.
 
+import { embeddedWorker } from './embedded.js';
 import { describe, failure } from './errors.js';
 import type { Call, Reply } from './protocol.js';
 
@@ -23,7 +24,7 @@ export interface Port {
  */
 export async function openPort(wanted: boolean | undefined): Promise<Port> {
   if (wanted ?? (typeof document !== 'undefined' && typeof Worker === 'function')) {
-    const attempts = [startWorker, startWorkerFromBlob];
+    const attempts = INLINE ? [() => startScript(embeddedWorker, 'classic')] : [startWorker, startWorkerFromBlob];
     let cause: unknown;
     for (const start of attempts) {
       try {
@@ -53,8 +54,12 @@ function startWorker(): Worker {
 function startWorkerFromBlob(): Worker {
   const url = resolve('./worker.js', import.meta.url);
   if (url.origin === location.origin) throw new Error(`${url.href} is no module worker`);
-  const blob = URL.createObjectURL(new Blob([`import ${JSON.stringify(url.href)}`], { type: 'text/javascript' }));
-  const worker = new Worker(blob, { type: 'module' });
+  return startScript(`import ${JSON.stringify(url.href)}`, 'module');
+}
+
+function startScript(script: string, type: WorkerType): Worker {
+  const blob = URL.createObjectURL(new Blob([script], { type: 'text/javascript' }));
+  const worker = new Worker(blob, { type });
   const revoke = (): void => {
     URL.revokeObjectURL(blob);
   };

@@ -2,6 +2,7 @@
 // Sessions: a model, ready to run.
 
 import { Client } from './client.js';
+import { embeddedModule } from './embedded.js';
 import { failure, tagOf } from './errors.js';
 import { abortable, checkOptions, invalid, type OptionName } from './options.js';
 import type { ClassifierSpec, ExternalSource, OpenRequest, OpenResult, RunResult, Source, WasmName } from './protocol.js';
@@ -331,8 +332,8 @@ async function toRequest(
   const { signal } = options;
   const source = (from: FileSource, what: string): Promise<Source> => toSource(from, what, worker, signal);
   const wasm = (name: WasmName): Promise<Source> | WebAssembly.Module | undefined => {
-    const override = options.wasm?.[name];
-    if (override === undefined) return modules[name];
+    const override = options.wasm?.[name] ?? modules[name] ?? (INLINE ? embeddedModule(name) : undefined);
+    if (override === undefined) return undefined;
     return override instanceof WebAssembly.Module ? override : source(override, `${name}.wasm`);
   };
   const external = async ({ path, data }: { path: string; data: FileSource }): Promise<ExternalSource> => ({

@@ -1,6 +1,7 @@
 // Finds and compiles the wasm modules: the compiler, and the build of the engine that suits the browser. Each is compiled
 // once per thread; instances are made per session.
 
+import { GZIP } from './embedded.js';
 import { describe, InferenceError, toObject } from './errors.js';
 import { headOf, load } from './loader.js';
 import type { Source, WasmName, WasmSources } from './protocol.js';
@@ -60,6 +61,9 @@ async function compile(source: Source): Promise<WebAssembly.Module> {
         return await WebAssembly.compileStreaming(response);
       }
       from = { ...source, body: response.body ?? new Uint8Array(), head: headOf(response) };
+    }
+    if (INLINE && from.body instanceof Blob && from.body.type === GZIP) {
+      from = { ...from, body: from.body.stream().pipeThrough(new DecompressionStream('gzip')) };
     }
     const bytes = await load(from);
     if (bytes[0] !== 0 || bytes[1] !== 0x61 || bytes[2] !== 0x73 || bytes[3] !== 0x6d) {

@@ -1,8 +1,10 @@
 // How the TypeScript in js/ becomes dist/*.js. scripts/build.mjs and tests/js/lib/bundle.mjs both call this, so that the
 // tests run what is published.
 
+import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 
@@ -48,6 +50,17 @@ function gluePlugin(glue, esbuild) {
   };
 }
 
+/** Makes `#embedded/*` importable: the files that `tractlet/inline` carries, as js/embedded.ts wants them. */
+function embeddedPlugin(textOf = () => '') {
+  return {
+    name: 'embedded',
+    setup(build) {
+      build.onResolve({ filter: /^#embedded\// }, ({ path }) => ({ path: path.slice('#embedded/'.length), namespace: 'embedded', sideEffects: false }));
+      build.onLoad({ filter: /.*/, namespace: 'embedded' }, async ({ path }) => ({ contents: await textOf(path), loader: 'text' }));
+    },
+  };
+}
+
 /**
  * The options for `esbuild.build`.
  *
@@ -70,7 +83,47 @@ export function esbuildOptions(esbuild, { outdir = resolve(root, 'dist'), glue =
     // What two files share, and what is only loaded when it is needed, gets a file of its own.
     splitting: true,
     chunkNames: '[name]-[hash]',
-    plugins: [gluePlugin(glue, esbuild)],
+    define: { INLINE: 'false' },
+    plugins: [gluePlugin(glue, esbuild), embeddedPlugin()],
     logLevel: 'warning',
+  };
+}
+
+/** What is one file, with no other beside it that bundlers would look for. */
+const alone = { splitting: false, define: { INLINE: 'true', 'import.meta.url': '"tractlet:inline"' } };
+
+/**
+ * The options for `tractlet/inline`: one file with the worker, the engine and the compiler in it.
+ *
+ * @param esbuild the esbuild module
+ * @param options.outdir where the file goes and where the WebAssembly modules are (default dist/)
+ * @param options.glue paths of the wasm glue, for tests
+ */
+export function inlineOptions(esbuild, { outdir = resolve(root, 'dist'), glue = defaultGlue } = {}) {
+  const base = { ...esbuildOptions(esbuild, { outdir, glue }), ...alone };
+  const textOf = async (name) => {
+    if (name.endsWith('.wasm')) return gzipSync(readFileSync(resolve(outdir, name)), { level: 9 }).toString('base64');
+    const { outputFiles } = await esbuild.build({ ...base, entryPoints: ['js/worker.ts'], format: 'iife', write: false });
+    return outputFiles[0].text;
+  };
+  return { ...base, entryPoints: ['js/inline.ts'], plugins: [gluePlugin(glue, esbuild), embeddedPlugin(textOf)] };
+}
+
+/**
+ * The options for `require('tractlet')` in Node, where older versions cannot require ES modules, nor can test runners.
+ * The other files are those of the ES modules, one folder up.
+ *
+ * @param esbuild the esbuild module
+ * @param options.outdir where the file goes (default dist/cjs/)
+ * @param options.glue paths of the wasm glue, for tests
+ */
+export function commonJsOptions(esbuild, { outdir = resolve(root, 'dist/cjs'), glue = defaultGlue } = {}) {
+  return {
+    ...esbuildOptions(esbuild, { outdir, glue }),
+    entryPoints: ['js/index.ts'],
+    format: 'cjs',
+    splitting: false,
+    define: { INLINE: 'false', 'import.meta.url': 'moduleUrl' },
+    banner: { js: 'const moduleUrl = new URL("../index.js", require("node:url").pathToFileURL(__filename)).href;' },
   };
 }
