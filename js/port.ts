@@ -10,9 +10,10 @@ export interface Port {
   readonly worker: boolean;
   /** May throw a DataCloneError. */
   post(call: Call, transfer: Transferable[]): void;
-  onReply: (reply: Reply) => void;
+  // Absent until they are set: where a function without parameters stands first, Rollup drops the arguments of the calls.
+  onReply?: (reply: Reply) => void;
   /** The runtime is lost. */
-  onCrash: (message: string) => void;
+  onCrash?: (message: string) => void;
   /** Stops it at once and gives its memory back. */
   close(): void;
 }
@@ -82,15 +83,13 @@ function connect(worker: Worker): Promise<Port> {
       post: (call, transfer) => {
         worker.postMessage(call, transfer);
       },
-      onReply: () => undefined,
-      onCrash: () => undefined,
       close: () => {
         worker.terminate();
       },
     };
     const fail = (message: string): void => {
       if (alive) {
-        port.onCrash(message);
+        port.onCrash?.(message);
       } else {
         worker.terminate();
         reject(new Error(message));
@@ -101,7 +100,7 @@ function connect(worker: Worker): Promise<Port> {
         alive = true;
         resolve(port);
       } else if (data?.tractlet !== undefined) {
-        port.onReply(data);
+        port.onReply?.(data);
       }
     });
     worker.addEventListener('error', (event) => {
@@ -123,15 +122,13 @@ async function openLocalPort(): Promise<Port> {
     post: (call) => {
       void runtime.handle(call);
     },
-    onReply: () => undefined,
-    onCrash: () => undefined,
     close: () => {
       closed = true;
       runtime.dispose();
     },
   };
   const runtime = new Runtime((reply) => {
-    if (!closed) port.onReply(reply);
+    if (!closed) port.onReply?.(reply);
   });
   return port;
 }
