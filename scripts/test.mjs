@@ -241,7 +241,7 @@ const STAGES = [
     title: 'Examples, from the packed package',
     needs: { browsers: ['chromium'] },
     after: ['build', 'fixtures'],
-    useless: ['build', 'fixtures'],
+    useless: ['build'],
     run: examples,
   },
   { name: 'budgets', title: 'Size budgets', needs: {}, after: ['build'], useless: ['build'], run: budgets },

@@ -36,6 +36,12 @@ const npm = (exec, folder, ...args) => exec('npm', args, { cwd: folder, timeoutS
 /** The policy of examples/csp/README.md. */
 const STRICT = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; img-src 'self'";
 
+/** Builds, and serves the example's own folder. */
+const built = ({ path, ...options } = {}) => async ({ exec, folder, expected }) => {
+  await npm(exec, folder, 'run', 'build');
+  await checkServed(path ? join(folder, path) : folder, { expected, ...options });
+};
+
 /**
  * `run({ exec, folder, expected })` gets a folder in which the example is installed and throws unless it works.
  */
@@ -59,6 +65,9 @@ export const EXAMPLES = [
       await checkStarted('npx', ['vite', '--port', '0', '--host', '127.0.0.1'], { folder, expected });
     },
   },
+  { name: 'webpack', assets: 'assets', run: built() },
+  { name: 'rollup', assets: 'assets', run: built() },
+  { name: 'esbuild', assets: 'assets', run: built() },
   {
     name: 'node',
     assets: 'assets',

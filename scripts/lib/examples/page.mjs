@@ -1,5 +1,4 @@
 // An example in Chromium.
-import { chromium } from 'playwright-core';
 import { findBrowser, webdriverCapabilities } from '../browsers.mjs';
 import { Stop } from '../run.mjs';
 import { checkAnswer } from './answer.mjs';
@@ -23,6 +22,8 @@ export async function chromiumOptions() {
  * @param options.inspect called with the page once it has answered
  */
 export async function checkPage({ url, expected, worker = true, inspect }) {
+  // Loaded here: with a fresh clone it is the set-up that installs it.
+  const { chromium } = await import('playwright-core');
   const browser = await chromium.launch(await chromiumOptions());
   try {
     const context = await browser.newContext();
