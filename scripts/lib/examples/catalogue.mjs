@@ -1,9 +1,11 @@
 // The examples: what has to be done to see each of them work. `slow` ones, with the reason, are not part of `npm test`.
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { checkPage } from './page.mjs';
 import { checkAnswer } from './answer.mjs';
+import { checkExtension, checkPage } from './page.mjs';
 import { startServer } from './processes.mjs';
 import { serveFolder } from './static-server.mjs';
+import { Stop } from '../run.mjs';
 
 /** Serves a folder, opens its page, and compares. */
 async function checkServed(folder, { expected, headers, path = '', ...options }) {
@@ -33,6 +35,8 @@ async function checkPrinted(exec, command, args, { folder, expected, env }) {
 
 const npm = (exec, folder, ...args) => exec('npm', args, { cwd: folder, timeoutSeconds: 600 });
 
+const ISOLATED = { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' };
+
 /** The policy of examples/csp/README.md. */
 const STRICT = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; img-src 'self'";
 
@@ -57,6 +61,30 @@ export const EXAMPLES = [
     run: ({ folder, expected }) => checkServed(folder, { expected, headers: { 'content-security-policy': STRICT } }),
   },
   {
+    name: 'isolated',
+    assets: 'assets',
+    run: ({ folder, expected }) => checkServed(folder, {
+      expected,
+      headers: ISOLATED,
+      inspect: async (page) => {
+        if (!(await page.evaluate(() => crossOriginIsolated))) throw new Stop('the page is not isolated');
+      },
+    }),
+  },
+  {
+    name: 'service-worker',
+    assets: 'assets',
+    run: ({ folder, expected }) => checkServed(folder, { expected, worker: false }),
+  },
+  {
+    name: 'extension',
+    assets: 'assets',
+    async run({ exec, folder, expected }) {
+      await npm(exec, folder, 'run', 'build');
+      await checkExtension({ folder, path: 'popup.html', expected });
+    },
+  },
+  {
     name: 'vite',
     assets: 'public',
     async run({ exec, folder, expected }) {
@@ -74,6 +102,37 @@ export const EXAMPLES = [
     async run({ exec, folder, expected }) {
       await checkPrinted(exec, process.execPath, ['main.js'], { folder, expected });
       await checkPrinted(exec, process.execPath, ['main.cjs'], { folder, expected });
+    },
+  },
+  {
+    name: 'deno',
+    assets: 'assets',
+    run: ({ exec, folder, expected }) => checkPrinted(exec, 'npm', ['start', '--silent'], { folder, expected, env: { DENO_NO_UPDATE_CHECK: '1' } }),
+  },
+  {
+    name: 'bun',
+    assets: 'assets',
+    async run({ exec, folder, expected }) {
+      // Puts the program in its place, which install scripts would do.
+      await exec(process.execPath, ['node_modules/bun/install.js'], { cwd: folder });
+      await checkPrinted(exec, 'npm', ['start', '--silent'], { folder, expected });
+    },
+  },
+  {
+    name: 'workerd',
+    assets: 'assets',
+    async run({ exec, folder, expected }) {
+      await npm(exec, folder, 'run', 'build');
+      const server = await startServer('npx', ['workerd', 'serve', 'config.capnp', '--socket-addr', 'http=127.0.0.1:0', '--control-fd=1'], {
+        cwd: folder, address: /"socket":"http","port":(\d+)/,
+      });
+      try {
+        const photo = await readFile(join(folder, 'assets/coffee.jpg'));
+        const response = await fetch(server.url, { method: 'POST', body: photo });
+        checkAnswer(await response.text(), expected);
+      } finally {
+        await server.close();
+      }
     },
   },
 ];

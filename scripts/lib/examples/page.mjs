@@ -1,4 +1,7 @@
 // An example in Chromium.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { findBrowser, webdriverCapabilities } from '../browsers.mjs';
 import { Stop } from '../run.mjs';
 import { checkAnswer } from './answer.mjs';
@@ -26,37 +29,60 @@ export async function checkPage({ url, expected, worker = true, inspect }) {
   const { chromium } = await import('playwright-core');
   const browser = await chromium.launch(await chromiumOptions());
   try {
-    const context = await browser.newContext();
-    const problems = [];
-    context.on('console', (message) => {
-      if (message.type() === 'error') problems.push(`console: ${message.text()} (${message.location().url})`);
-    });
-    context.on('weberror', (error) => problems.push(String(error.error())));
-    context.on('request', (request) => {
-      if (/^https?:/.test(request.url()) && new URL(request.url()).origin !== new URL(url).origin) problems.push(`a request to ${request.url()}`);
-    });
-    context.on('response', (response) => {
-      if (response.status() >= 400 && !response.url().endsWith('/favicon.ico')) problems.push(`${response.status()} for ${response.url()}`);
-    });
-    const page = await context.newPage();
-    // Counted as they start: the worker of a session that nobody refers to any more is ended.
-    const workers = [];
-    page.on('worker', (started) => workers.push(started.url()));
-    await page.goto(url);
-    let text;
-    try {
-      text = await page.locator('output:not(:empty)').textContent({ timeout: TIMEOUT });
-    } catch (error) {
-      throw new Stop([`the page gives no answer: ${error.message.split('\n')[0]}`, ...problems].join('\n  '));
-    }
-    checkAnswer(text, expected);
-    const serious = problems.filter((problem) => !problem.includes('favicon.ico'));
-    if (serious.length > 0) throw new Stop(`the page works, but: ${serious.join('; ')}`);
-    if (worker !== undefined && workers.length > 0 !== worker) {
-      throw new Stop(worker ? 'the session has no worker' : `there is a worker: ${workers[0]}`);
-    }
-    await inspect?.(page);
+    await check(await browser.newContext(), { url, expected, worker, inspect });
   } finally {
     await browser.close();
   }
+}
+
+/** Opens a page of the extension in a folder, as its button would, and waits for the answer. */
+export async function checkExtension({ folder, path, expected }) {
+  const { chromium } = await import('playwright-core');
+  const { executablePath, args } = await chromiumOptions();
+  const profile = await mkdtemp(join(tmpdir(), 'tractlet-profile-'));
+  // The new headless mode is the one that has extensions.
+  const options = ['--headless=new', `--disable-extensions-except=${folder}`, `--load-extension=${folder}`, '--disable-features=DisableLoadExtensionCommandLineSwitch'];
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath, headless: false, args: [...args, ...options], ignoreDefaultArgs: ['--disable-extensions'],
+  });
+  try {
+    const background = context.serviceWorkers()[0] ?? (await context.waitForEvent('serviceworker', { timeout: TIMEOUT }));
+    await check(context, { url: new URL(path, background.url()).href, expected, worker: false });
+  } finally {
+    await context.close();
+    await rm(profile, { recursive: true, force: true });
+  }
+}
+
+async function check(context, { url, expected, worker, inspect }) {
+  const { origin } = new URL(url);
+  const problems = [];
+  context.on('console', (message) => {
+    if (message.type() === 'error') problems.push(`console: ${message.text()} (${message.location().url})`);
+  });
+  context.on('weberror', (error) => problems.push(String(error.error())));
+  context.on('request', (request) => {
+    if (/^https?:/.test(request.url()) && new URL(request.url()).origin !== origin) problems.push(`a request to ${request.url()}`);
+  });
+  context.on('response', (response) => {
+    if (response.status() >= 400 && !response.url().endsWith('/favicon.ico')) problems.push(`${response.status()} for ${response.url()}`);
+  });
+  const page = await context.newPage();
+  // Counted as they start: the worker of a session that nobody refers to any more is ended.
+  const workers = [];
+  page.on('worker', (started) => workers.push(started.url()));
+  await page.goto(url);
+  let text;
+  try {
+    text = await page.locator('output:not(:empty)').textContent({ timeout: TIMEOUT });
+  } catch (error) {
+    throw new Stop([`the page gives no answer: ${error.message.split('\n')[0]}`, ...problems].join('\n  '));
+  }
+  checkAnswer(text, expected);
+  const serious = problems.filter((problem) => !problem.includes('favicon.ico'));
+  if (serious.length > 0) throw new Stop(`the page works, but: ${serious.join('; ')}`);
+  if (worker !== undefined && workers.length > 0 !== worker) {
+    throw new Stop(worker ? 'the session has no worker' : `there is a worker: ${workers[0]}`);
+  }
+  await inspect?.(page);
 }

@@ -8,9 +8,10 @@ const START_SECONDS = 60;
 /**
  * Starts a server and waits until it prints its address.
  *
+ * @param options.address what is looked for in its output; the first group is the port
  * @returns { url, close() }
  */
-export function startServer(command, args, { cwd, env = {}, address = /https?:\/\/(?:localhost|127\.0\.0\.1):\d+/ }) {
+export function startServer(command, args, { cwd, env = {}, address = /https?:\/\/(?:localhost|127\.0\.0\.1):(\d+)/ }) {
   // A process group of its own: what it starts ends with it.
   const child = spawn(command, args, { cwd, env: { ...process.env, NO_COLOR: '1', ...env }, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
   const close = () => new Promise((resolve) => {
@@ -42,10 +43,10 @@ export function startServer(command, args, { cwd, env = {}, address = /https?:\/
     const timer = setTimeout(() => fail(`${command} ${args.join(' ')} gave no address in ${START_SECONDS} s`), START_SECONDS * 1000);
     const onText = (text) => {
       output += stripVTControlCharacters(text);
-      const url = address.exec(output)?.[0];
-      if (!url) return;
+      const port = address.exec(output)?.[1];
+      if (!port) return;
       clearTimeout(timer);
-      resolve({ url: `${url}/`, close });
+      resolve({ url: `http://127.0.0.1:${port}/`, close });
     };
     child.stdout.setEncoding('utf8').on('data', onText);
     child.stderr.setEncoding('utf8').on('data', onText);
