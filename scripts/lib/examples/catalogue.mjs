@@ -37,6 +37,18 @@ const npm = (exec, folder, ...args) => exec('npm', args, { cwd: folder, timeoutS
 
 const ISOLATED = { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' };
 
+/** Beside the one that runs this: the oldest that the package supports, which cannot require ES modules, and a new one. */
+const NODES = ['20.16.0', '26.10.0'];
+
+/** The path of another version of Node, from the npm package that holds it. */
+async function otherNode(exec, folder, version) {
+  const platform = process.platform === 'win32' ? 'win' : process.platform;
+  const name = `node-${platform}-${process.arch}`;
+  const prefix = join(folder, `node-${version}`);
+  await exec('npm', ['install', '--prefix', prefix, '--no-audit', '--no-fund', '--prefer-offline', '--ignore-scripts', `${name}@${version}`], { cwd: folder, timeoutSeconds: 300 });
+  return join(prefix, 'node_modules', name, platform === 'win' ? 'bin/node.exe' : 'bin/node');
+}
+
 /** The policy of examples/csp/README.md. */
 const STRICT = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; img-src 'self'";
 
@@ -100,8 +112,10 @@ export const EXAMPLES = [
     name: 'node',
     assets: 'assets',
     async run({ exec, folder, expected }) {
-      await checkPrinted(exec, process.execPath, ['main.js'], { folder, expected });
-      await checkPrinted(exec, process.execPath, ['main.cjs'], { folder, expected });
+      for (const node of [process.execPath, ...(await Promise.all(NODES.map((version) => otherNode(exec, folder, version))))]) {
+        await checkPrinted(exec, node, ['main.js'], { folder, expected });
+        await checkPrinted(exec, node, ['main.cjs'], { folder, expected });
+      }
     },
   },
   {
