@@ -25,7 +25,7 @@ export interface Port {
  */
 export async function openPort(wanted: boolean | undefined): Promise<Port> {
   if (wanted ?? (typeof document !== 'undefined' && typeof Worker === 'function')) {
-    const attempts = INLINE ? [() => startScript(embeddedWorker, 'classic')] : [startWorker, startWorkerFromBlob];
+    const attempts = INLINE ? [() => startScript(embeddedWorker, 'classic')] : [startWorker, startWorkerElsewhere];
     let cause: unknown;
     for (const start of attempts) {
       try {
@@ -51,10 +51,14 @@ function startWorker(): Worker {
   return new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
 }
 
-/** Workers must be of the page's origin: from a CDN, one of the page's own imports the real one. */
-function startWorkerFromBlob(): Worker {
-  const url = resolve('./worker.js', import.meta.url);
+/** Where the script is not where it should be, or is of another origin. */
+function startWorkerElsewhere(): Worker {
+  const here = import.meta.url;
+  const url = resolve('./worker.js', here);
+  // Up to version 7, Vite's development server moves the package's scripts to a folder of its own and forgets the worker.
+  if (here.includes('/.vite/deps/')) return new Worker(resolve('../../tractlet/dist/worker.js', here), { type: 'module' });
   if (url.origin === location.origin) throw new Error(`${url.href} is no module worker`);
+  // Workers must be of the page's origin: from a CDN, one of the page's own imports the real one.
   return startScript(`import ${JSON.stringify(url.href)}`, 'module');
 }
 

@@ -71,7 +71,7 @@ function embeddedPlugin(textOf = () => '') {
 export function esbuildOptions(esbuild, { outdir = resolve(root, 'dist'), glue = defaultGlue } = {}) {
   return {
     absWorkingDir: root,
-    entryPoints: ['js/index.ts', 'js/runtime.ts', 'js/worker.ts'],
+    entryPoints: ['js/index.ts', 'js/runtime.ts'],
     outdir,
     bundle: true,
     format: 'esm',
@@ -87,6 +87,14 @@ export function esbuildOptions(esbuild, { outdir = resolve(root, 'dist'), glue =
     plugins: [gluePlugin(glue, esbuild), embeddedPlugin()],
     logLevel: 'warning',
   };
+}
+
+/**
+ * The options for the worker: one file, without `import()`. Bundlers make a classic script of it, in which some (Vite up to
+ * 7, by default) take no `import()`; and those that only copy files copy this one alone.
+ */
+export function workerOptions(esbuild, options) {
+  return { ...esbuildOptions(esbuild, options), entryPoints: ['js/worker.ts'], splitting: false };
 }
 
 /** What is one file, with no other beside it that bundlers would look for. */

@@ -166,7 +166,7 @@ async function buildJavaScript() {
     await task('JavaScript: esbuild', async () => {
       for (const name of readdirSync(DIST)) if (name.endsWith('.js')) rmSync(join(DIST, name));
       rmSync(COMMON_JS, { recursive: true, force: true });
-      await bundle('esbuildOptions', 'commonJsOptions');
+      await bundle('esbuildOptions', 'workerOptions', 'commonJsOptions');
     });
     await task('JavaScript: type declarations', async ({ exec }) => {
       for (const name of readdirSync(DIST)) if (name.endsWith('.d.ts')) rmSync(join(DIST, name));

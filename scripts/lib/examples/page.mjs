@@ -22,14 +22,15 @@ export async function chromiumOptions() {
  * @param options.url the page; nothing of another origin may be asked for
  * @param options.expected what onnxruntime says
  * @param options.worker whether the session has to have a worker
+ * @param options.allowed which of the browser's complaints are expected
  * @param options.inspect called with the page once it has answered
  */
-export async function checkPage({ url, expected, worker = true, inspect }) {
+export async function checkPage({ url, worker = true, ...options }) {
   // Loaded here: with a fresh clone it is the set-up that installs it.
   const { chromium } = await import('playwright-core');
   const browser = await chromium.launch(await chromiumOptions());
   try {
-    await check(await browser.newContext(), { url, expected, worker, inspect });
+    await check(await browser.newContext(), { url, worker, ...options });
   } finally {
     await browser.close();
   }
@@ -54,7 +55,7 @@ export async function checkExtension({ folder, path, expected }) {
   }
 }
 
-async function check(context, { url, expected, worker, inspect }) {
+async function check(context, { url, expected, worker, inspect, allowed }) {
   const { origin } = new URL(url);
   const problems = [];
   context.on('console', (message) => {
@@ -79,7 +80,7 @@ async function check(context, { url, expected, worker, inspect }) {
     throw new Stop([`the page gives no answer: ${error.message.split('\n')[0]}`, ...problems].join('\n  '));
   }
   checkAnswer(text, expected);
-  const serious = problems.filter((problem) => !problem.includes('favicon.ico'));
+  const serious = problems.filter((problem) => !problem.includes('favicon.ico') && !allowed?.test(problem));
   if (serious.length > 0) throw new Stop(`the page works, but: ${serious.join('; ')}`);
   if (worker !== undefined && workers.length > 0 !== worker) {
     throw new Stop(worker ? 'the session has no worker' : `there is a worker: ${workers[0]}`);
