@@ -49,6 +49,12 @@ async function otherNode(exec, folder, version) {
   return join(prefix, 'node_modules', name, platform === 'win' ? 'bin/node.exe' : 'bin/node');
 }
 
+/** Answers come one after the other until the button is pressed; then the camera is off. */
+async function checkStop(page) {
+  await page.locator('button').click();
+  await page.waitForFunction(() => document.querySelector('video').srcObject.getTracks().every(({ readyState }) => readyState === 'ended'));
+}
+
 /** The policy of examples/csp/README.md. */
 const STRICT = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; img-src 'self'";
 
@@ -120,6 +126,17 @@ export const EXAMPLES = [
         await checkPrinted(exec, node, ['main.js'], { folder, expected });
         await checkPrinted(exec, node, ['main.cjs'], { folder, expected });
       }
+    },
+  },
+  {
+    name: 'recipes',
+    assets: 'public',
+    async run({ exec, folder, expected }) {
+      await npm(exec, folder, 'run', 'build');
+      const dist = join(folder, 'dist');
+      for (const path of ['react.html', 'vue.html', 'svelte.html', 'worker.html']) await checkServed(dist, { path, expected });
+      // Chromium's own test picture, of which all that is known is that it is moving.
+      await checkServed(dist, { path: 'webcam.html', camera: true, inspect: checkStop });
     },
   },
   {
