@@ -1,6 +1,7 @@
 // Hands compiled WebAssembly modules from worker to worker: the first session that wants one has its worker compile it,
 // those that come later, or at the same time, get the same. By a port of their own: the queue of calls is busy meanwhile.
 
+import { isEmbedded } from './embedded.js';
 import type { ModuleMessage, WasmName, WasmSources } from './protocol.js';
 
 const NAMES = ['engine', 'compiler'] as const satisfies readonly WasmName[];
@@ -40,11 +41,14 @@ export function shareModules(given: WasmSources, worker: boolean): Share {
     resolve(module);
   };
   for (const name of NAMES) {
-    if (given[name]) continue;
+    const embedded = INLINE && isEmbedded(given[name]);
+    if (given[name] && !embedded) continue;
     const other = coming.get(name);
     if (ready[name]) {
       wasm[name] = ready[name];
     } else if (other) {
+      // What needs no download is compiled sooner than awaited.
+      if (embedded) continue;
       wasm[name] = 'awaited';
       void other.then((module) => {
         post(port1, { name, module });

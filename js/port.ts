@@ -1,5 +1,6 @@
 // Starts a runtime, in a worker or in this thread, and hands out the line to it.
 
+import { embeddedWorker } from './embedded.js';
 import { describe, failure } from './errors.js';
 import type { Call, Cancel, Reply } from './protocol.js';
 
@@ -11,9 +12,10 @@ export interface Port {
   post(call: Call, transfer: Transferable[]): void;
   /** Stops a call as soon as possible; its reply still comes. */
   cancel(id: number): void;
-  onReply: (reply: Reply) => void;
+  // Absent until they are set: where a function without parameters stands first, Rollup drops the arguments of the calls.
+  onReply?: (reply: Reply) => void;
   /** The runtime is lost. */
-  onCrash: (message: string) => void;
+  onCrash?: (message: string) => void;
   /** Stops it at once and gives its memory back. */
   close(): void;
 }
@@ -25,7 +27,7 @@ export interface Port {
  */
 export async function openPort(wanted: boolean | undefined): Promise<Port> {
   if (wanted ?? (typeof document !== 'undefined' && typeof Worker === 'function')) {
-    const attempts = [startWorker, startWorkerFromBlob];
+    const attempts = INLINE ? [() => startScript(embeddedWorker, 'classic')] : [startWorker, startWorkerElsewhere];
     let cause: unknown;
     for (const start of attempts) {
       try {
@@ -51,12 +53,20 @@ function startWorker(): Worker {
   return new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
 }
 
-/** Workers must be of the page's origin: from a CDN, one of the page's own imports the real one. */
-function startWorkerFromBlob(): Worker {
-  const url = resolve('./worker.js', import.meta.url);
+/** Where the script is not where it should be, or is of another origin. */
+function startWorkerElsewhere(): Worker {
+  const here = import.meta.url;
+  const url = resolve('./worker.js', here);
+  // Up to version 7, Vite's development server moves the package's scripts to a folder of its own and forgets the worker.
+  if (here.includes('/.vite/deps/')) return new Worker(resolve('../../tractlet/dist/worker.js', here), { type: 'module' });
   if (url.origin === location.origin) throw new Error(`${url.href} is no module worker`);
-  const blob = URL.createObjectURL(new Blob([`import ${JSON.stringify(url.href)}`], { type: 'text/javascript' }));
-  const worker = new Worker(blob, { type: 'module' });
+  // Workers must be of the page's origin: from a CDN, one of the page's own imports the real one.
+  return startScript(`import ${JSON.stringify(url.href)}`, 'module');
+}
+
+function startScript(script: string, type: WorkerType): Worker {
+  const blob = URL.createObjectURL(new Blob([script], { type: 'text/javascript' }));
+  const worker = new Worker(blob, { type });
   const revoke = (): void => {
     URL.revokeObjectURL(blob);
   };
@@ -82,15 +92,13 @@ function connect(worker: Worker): Promise<Port> {
       cancel: (id) => {
         worker.postMessage({ tractlet: 'cancel', id } satisfies Cancel);
       },
-      onReply: () => undefined,
-      onCrash: () => undefined,
       close: () => {
         worker.terminate();
       },
     };
     const fail = (message: string): void => {
       if (alive) {
-        port.onCrash(message);
+        port.onCrash?.(message);
       } else {
         worker.terminate();
         reject(new Error(message));
@@ -101,7 +109,7 @@ function connect(worker: Worker): Promise<Port> {
         alive = true;
         resolve(port);
       } else if (data?.tractlet !== undefined) {
-        port.onReply(data);
+        port.onReply?.(data);
       }
     });
     worker.addEventListener('error', (event) => {
@@ -126,15 +134,13 @@ async function openLocalPort(): Promise<Port> {
     cancel: (id) => {
       runtime.cancel(id);
     },
-    onReply: () => undefined,
-    onCrash: () => undefined,
     close: () => {
       closed = true;
       runtime.dispose();
     },
   };
   const runtime = new Runtime((reply) => {
-    if (!closed) port.onReply(reply);
+    if (!closed) port.onReply?.(reply);
   });
   return port;
 }

@@ -3,6 +3,7 @@
 
 import type { CacheLike } from './cache.js';
 import { Client } from './client.js';
+import { embeddedModule } from './embedded.js';
 import { failure, tagOf } from './errors.js';
 import { shareModules } from './modules.js';
 import { abortable, checkOptions, invalid, type OptionName } from './options.js';
@@ -393,7 +394,8 @@ async function toRequest(
   const source = (from: FileSource, what: string): Promise<Source> => toSource(from, what, worker, signal);
   const wasm = async (name: WasmName): Promise<WasmSources[WasmName]> => {
     const given = options.wasm?.[name];
-    if (given === undefined || given instanceof WebAssembly.Module) return given;
+    if (given === undefined) return INLINE ? source(embeddedModule(name), `${name}.wasm`) : undefined;
+    if (given instanceof WebAssembly.Module) return given;
     const { url, integrity } = (tagOf(given) === 'Object' ? given : {}) as { url?: string | URL; integrity?: string };
     return url === undefined ? source(given as FileSource, `${name}.wasm`) : { ...(await source(url, `${name}.wasm`)), integrity };
   };

@@ -1,6 +1,7 @@
 // Finds and compiles the wasm modules: the compiler, and the build of the engine that suits the browser. Each is compiled
 // once per thread; instances are made per session.
 
+import { isEmbedded } from './embedded.js';
 import { headOf, load } from './loader.js';
 import type { Emit, Source, WasmName, WasmSources } from './protocol.js';
 
@@ -16,6 +17,7 @@ const compiled = new Map<File, Promise<WebAssembly.Module>>();
 export function loadModule(name: WasmName, overrides: WasmSources, emit?: Emit): Promise<WebAssembly.Module> {
   const override = overrides[name];
   if (override instanceof WebAssembly.Module) return Promise.resolve(override);
+  if (INLINE && isEmbedded(override)) return once(name, () => compile(override, emit));
   if (override && override !== 'awaited') return compile(override, emit);
   if (name === 'compiler' || !hasRelaxedSimd()) return loadFile(name, emit);
   // Should that file be missing, or not compile after all, the other works everywhere.
@@ -23,9 +25,13 @@ export function loadModule(name: WasmName, overrides: WasmSources, emit?: Emit):
 }
 
 function loadFile(file: File, emit?: Emit): Promise<WebAssembly.Module> {
+  return once(file, () => compile({ file: `${file}.wasm`, url: addressOf(file).href }, emit));
+}
+
+function once(file: File, load: () => Promise<WebAssembly.Module>): Promise<WebAssembly.Module> {
   let module = compiled.get(file);
   if (!module) {
-    module = compile({ file: `${file}.wasm`, url: addressOf(file).href }, emit);
+    module = load();
     compiled.set(file, module);
     // The next session tries again.
     module.catch(() => compiled.delete(file));
@@ -58,6 +64,7 @@ async function compile(source: Source, emit?: Emit): Promise<WebAssembly.Module>
       }
       from = { ...source, body: response.body ?? new Uint8Array(), head: headOf(response) };
     }
+    if (INLINE && isEmbedded(from)) from = { ...from, body: from.body.stream().pipeThrough(new DecompressionStream('gzip')) };
     const bytes = await load(from, { kind: 'wasm', emit });
     if (String.fromCharCode(...bytes.subarray(0, 4)) !== '\0asm') throw (await import('./wasm-errors.js')).notWasm(bytes, source);
     return await WebAssembly.compile(bytes as Uint8Array<ArrayBuffer>);

@@ -1,8 +1,10 @@
 // How the TypeScript in js/ becomes dist/*.js. scripts/build.mjs and tests/js/lib/bundle.mjs both call this, so that the
 // tests run what is published.
 
+import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 
@@ -48,6 +50,17 @@ function gluePlugin(glue, esbuild) {
   };
 }
 
+/** Makes `#embedded/*` importable: the files that `tractlet/inline` carries, as js/embedded.ts wants them. */
+function embeddedPlugin(textOf = () => '') {
+  return {
+    name: 'embedded',
+    setup(build) {
+      build.onResolve({ filter: /^#embedded\// }, ({ path }) => ({ path: path.slice('#embedded/'.length), namespace: 'embedded', sideEffects: false }));
+      build.onLoad({ filter: /.*/, namespace: 'embedded' }, async ({ path }) => ({ contents: await textOf(path), loader: 'text' }));
+    },
+  };
+}
+
 /**
  * `tractlet/ort` is written against the package's public interface, and imports index.js as it is: what it shared with
  * index.js otherwise would become a file of its own, for which those would pay who never load ort.js.
@@ -69,7 +82,7 @@ const publicInterface = {
 export function esbuildOptions(esbuild, { outdir = resolve(root, 'dist'), glue = defaultGlue } = {}) {
   return {
     absWorkingDir: root,
-    entryPoints: ['js/index.ts', 'js/ort.ts', 'js/runtime.ts', 'js/worker.ts'],
+    entryPoints: ['js/index.ts', 'js/ort.ts', 'js/runtime.ts'],
     outdir,
     bundle: true,
     format: 'esm',
@@ -81,7 +94,8 @@ export function esbuildOptions(esbuild, { outdir = resolve(root, 'dist'), glue =
     // What two files share, and what is only loaded when it is needed, gets a file of its own.
     splitting: true,
     chunkNames: '[name]-[hash]',
-    plugins: [publicInterface, gluePlugin(glue, esbuild)],
+    define: { INLINE: 'false' },
+    plugins: [publicInterface, gluePlugin(glue, esbuild), embeddedPlugin()],
     logLevel: 'warning',
   };
 }
@@ -94,7 +108,7 @@ export const CLI_PACKAGES = [
 ];
 
 /** The options for the command line's build. It uses the package as everybody does: dist/index.js stays outside. */
-export function cliOptions({ outfile = resolve(root, 'dist/cli.js') } = {}) {
+export function cliOptions(_esbuild, { outfile = resolve(root, 'dist/cli.js') } = {}) {
   return {
     absWorkingDir: root,
     entryPoints: ['js/cli/main.ts'],
@@ -117,5 +131,52 @@ export function cliOptions({ outfile = resolve(root, 'dist/cli.js') } = {}) {
       },
     }],
     logLevel: 'warning',
+  };
+}
+
+/**
+ * The options for the worker: one file, without `import()`. Bundlers make a classic script of it, in which some (Vite up to
+ * 7, by default) take no `import()`; and those that only copy files copy this one alone.
+ */
+export function workerOptions(esbuild, options) {
+  return { ...esbuildOptions(esbuild, options), entryPoints: ['js/worker.ts'], splitting: false };
+}
+
+/** What is one file, with no other beside it that bundlers would look for. */
+const alone = { splitting: false, define: { INLINE: 'true', 'import.meta.url': '"tractlet:inline"' } };
+
+/**
+ * The options for `tractlet/inline`: one file with the worker, the engine and the compiler in it.
+ *
+ * @param esbuild the esbuild module
+ * @param options.outdir where the file goes and where the WebAssembly modules are (default dist/)
+ * @param options.glue paths of the wasm glue, for tests
+ */
+export function inlineOptions(esbuild, { outdir = resolve(root, 'dist'), glue = defaultGlue } = {}) {
+  const base = { ...esbuildOptions(esbuild, { outdir, glue }), ...alone };
+  const textOf = async (name) => {
+    if (name.endsWith('.wasm')) return gzipSync(readFileSync(resolve(outdir, name)), { level: 9 }).toString('base64');
+    const { outputFiles } = await esbuild.build({ ...base, entryPoints: ['js/worker.ts'], format: 'iife', write: false });
+    return outputFiles[0].text;
+  };
+  return { ...base, entryPoints: ['js/inline.ts'], plugins: [gluePlugin(glue, esbuild), embeddedPlugin(textOf)] };
+}
+
+/**
+ * The options for `require('tractlet')` in Node, where older versions cannot require ES modules, nor can test runners.
+ * The other files are those of the ES modules, one folder up.
+ *
+ * @param esbuild the esbuild module
+ * @param options.outdir where the file goes (default dist/cjs/)
+ * @param options.glue paths of the wasm glue, for tests
+ */
+export function commonJsOptions(esbuild, { outdir = resolve(root, 'dist/cjs'), glue = defaultGlue } = {}) {
+  return {
+    ...esbuildOptions(esbuild, { outdir, glue }),
+    entryPoints: ['js/index.ts'],
+    format: 'cjs',
+    splitting: false,
+    define: { INLINE: 'false', 'import.meta.url': 'moduleUrl' },
+    banner: { js: 'const moduleUrl = new URL("../index.js", require("node:url").pathToFileURL(__filename)).href;' },
   };
 }

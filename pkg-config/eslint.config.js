@@ -31,13 +31,13 @@ export default tseslint.config(
     },
   },
   {
-    files: ['**/*.mjs', '**/*.js'],
+    files: ['**/*.mjs', '**/*.cjs', '**/*.js', '**/*.jsx'],
     languageOptions: { globals: Object.fromEntries(testGlobals.map((name) => [name, 'readonly'])) },
     rules: { eqeqeq: ['error', 'always', { null: 'ignore' }] },
   },
   {
-    // Code of pages: the type checker knows every global there is.
-    files: ['**/www/**/*.js', '**/tests/e2e/**', '**/benches/**'],
+    // Code of pages: the type checker knows every global there is. Examples: each has the globals of its environment.
+    files: ['**/www/**/*.js', '**/tests/e2e/**', '**/benches/**', '**/examples/**'],
     rules: { 'no-undef': 'off' },
   },
 );

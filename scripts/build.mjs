@@ -11,6 +11,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { withLock } from './lib/lock.mjs';
+import { entries, reachable } from './lib/package-files.mjs';
 import { CONFIG, DIST, ROOT, WASM } from './lib/paths.mjs';
 import { formatBytes, heading, upToDate } from './lib/report.mjs';
 import { Stop, main, task } from './lib/run.mjs';
@@ -134,37 +135,66 @@ export function checkGlue(folder = WASM) {
   }
 }
 
+/** Runs esbuild; its complaints become those of the task. */
+async function bundle(...optionsOf) {
+  // Loaded here: with a fresh clone it is the set-up that installs it.
+  const esbuild = await import('esbuild');
+  const config = await import(pathToFileURL(join(CONFIG, 'esbuild.mjs')).href);
+  try {
+    for (const name of optionsOf) await esbuild.build({ ...config[name](esbuild), logLevel: 'silent' });
+  } catch (error) {
+    if (!error.errors) throw error;
+    const messages = await esbuild.formatMessages(error.errors, { kind: 'error' });
+    throw Object.assign(new Stop(`esbuild: ${error.errors.length} error(s)`), { tail: messages.join('').trimEnd() });
+  }
+}
+
+/** The licences of what is part of the command. */
+async function writeLicences() {
+  const { CLI_PACKAGES } = await import(pathToFileURL(join(CONFIG, 'esbuild.mjs')).href);
+  const licence = ({ name, files }) => [`cli.js contains ${name}:`, ...files.map(({ file, part }) => part.exec(readFileSync(join(ROOT, 'node_modules', name, file), 'utf8'))[0].trim())];
+  writeFileSync(join(DIST, 'cli-licenses.txt'), `${CLI_PACKAGES.flatMap(licence).join('\n\n')}\n`);
+}
+
+const INLINE = join(DIST, 'inline.js');
+const COMMON_JS = join(DIST, 'cjs');
+
 async function buildJavaScript() {
   const glue = Object.keys(MODULES).filter((name) => !MODULES[name].glueOf).map((name) => join(WASM, name, `${name}.js`));
   const config = ['esbuild.mjs', 'tsconfig.json'].map((name) => join(CONFIG, name));
-  const key = inputKey([join(ROOT, 'js'), ...glue, ...config, SELF, join(ROOT, 'package-lock.json')]);
-  const outputs = ['index.js', 'ort.js', 'runtime.js', 'worker.js', 'cli.js', 'index.d.ts', 'ort.d.ts'].map((name) => join(DIST, name));
-  if (isFresh('js', key, outputs)) return upToDate('dist/*.js', 'up to date');
-  removeStamp('js');
-  mkdirSync(DIST, { recursive: true });
+  const inputs = [join(ROOT, 'js'), ...glue, ...config, SELF, join(ROOT, 'package-lock.json'), join(ROOT, 'scripts/lib/package-files.mjs')];
+  const key = inputKey(inputs, { entries: entries() });
+  const names = ['index.js', 'ort.js', 'runtime.js', 'worker.js', 'cli.js', 'cjs/index.js', 'index.d.ts', 'ort.d.ts', 'cjs/index.d.ts'];
+  const outputs = names.map((name) => join(DIST, name));
+  if (isFresh('js', key, outputs)) {
+    upToDate('dist/*.js', 'up to date');
+  } else {
+    removeStamp('js');
+    mkdirSync(DIST, { recursive: true });
+    await task('JavaScript: esbuild', async () => {
+      for (const name of readdirSync(DIST)) if (name.endsWith('.js')) rmSync(join(DIST, name));
+      rmSync(COMMON_JS, { recursive: true, force: true });
+      await bundle('esbuildOptions', 'workerOptions', 'commonJsOptions', 'cliOptions');
+      chmodSync(join(DIST, 'cli.js'), 0o755);
+      await writeLicences();
+    });
+    await task('JavaScript: type declarations', async ({ exec }) => {
+      for (const name of readdirSync(DIST)) if (name.endsWith('.d.ts')) rmSync(join(DIST, name));
+      await exec(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', join(CONFIG, 'tsconfig.json'), '--emitDeclarationOnly']);
+      const used = reachable(entries().filter((path) => path.endsWith('.d.ts') && !path.startsWith('dist/cjs/')));
+      for (const name of readdirSync(DIST)) if (name.endsWith('.d.ts') && !used.has(`dist/${name}`)) rmSync(join(DIST, name));
+      // A declaration belongs to a script of one kind: those of CommonJS are the same files in a folder of that kind.
+      for (const path of reachable(['dist/index.d.ts'])) copyFileSync(join(ROOT, path), join(COMMON_JS, path.slice('dist/'.length)));
+      writeFileSync(join(COMMON_JS, 'package.json'), '{ "type": "commonjs" }\n');
+    });
+    writeStamp('js', key);
+  }
 
-  await task('JavaScript: esbuild', async () => {
-    for (const name of readdirSync(DIST)) if (name.endsWith('.js')) rmSync(join(DIST, name));
-    // Loaded here: with a fresh clone it is the set-up that installs it.
-    const esbuild = await import('esbuild');
-    const { cliOptions, CLI_PACKAGES, esbuildOptions } = await import(pathToFileURL(join(CONFIG, 'esbuild.mjs')).href);
-    try {
-      await esbuild.build({ ...esbuildOptions(esbuild), logLevel: 'silent' });
-      await esbuild.build({ ...cliOptions(), logLevel: 'silent' });
-    } catch (error) {
-      if (!error.errors) throw error;
-      const messages = await esbuild.formatMessages(error.errors, { kind: 'error' });
-      throw Object.assign(new Stop(`esbuild: ${error.errors.length} error(s)`), { tail: messages.join('').trimEnd() });
-    }
-    chmodSync(join(DIST, 'cli.js'), 0o755);
-    const licence = ({ name, files }) => [`cli.js contains ${name}:`, ...files.map(({ file, part }) => part.exec(readFileSync(join(ROOT, 'node_modules', name, file), 'utf8'))[0].trim())];
-    writeFileSync(join(DIST, 'cli-licenses.txt'), `${CLI_PACKAGES.flatMap(licence).join('\n\n')}\n`);
-  });
-  await task('JavaScript: type declarations', async ({ exec }) => {
-    for (const name of readdirSync(DIST)) if (name.endsWith('.d.ts')) rmSync(join(DIST, name));
-    await exec(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', join(CONFIG, 'tsconfig.json'), '--emitDeclarationOnly']);
-  });
-  writeStamp('js', key);
+  const inlineKey = inputKey([...inputs, join(DIST, 'engine.wasm'), join(DIST, 'compiler.wasm')]);
+  if (isFresh('inline', inlineKey, [INLINE])) return upToDate('dist/inline.js', 'up to date');
+  removeStamp('inline');
+  await task('JavaScript: inline.js', () => bundle('inlineOptions'));
+  writeStamp('inline', inlineKey);
 }
 
 /** Builds everything, or only one of 'engine', 'compiler' and 'js'. The set-up has to have run. */

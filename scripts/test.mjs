@@ -6,6 +6,7 @@
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { delimiter, join, relative } from 'node:path';
 import { build } from './build.mjs';
+import { runExamples, selectExamples } from './examples.mjs';
 import { BROWSER_NAMES, browserEnvironment, findBrowser, webdriverCapabilities } from './lib/browsers.mjs';
 import { measureBudgets } from './lib/budgets.mjs';
 import { cargoCounts, cargoFailure, nodeCounts, outcome } from './lib/counts.mjs';
@@ -193,6 +194,12 @@ async function nodeTests(result, folder, { serial, minutes }) {
   });
 }
 
+/** From the packed package; those that take long are left to `npm run test:examples`. */
+async function examples(result) {
+  const quick = selectExamples([]).filter(({ slow }) => !slow);
+  await runExamples(quick, (title, work) => check(result, title, work));
+}
+
 async function budgets(result) {
   for (const { name, bytes, limit } of await measureBudgets()) {
     const good = bytes !== undefined && bytes <= limit;
@@ -230,6 +237,14 @@ const STAGES = [
     after: ['build', 'fixtures'],
     useless: ['build'],
     run: (result) => nodeTests(result, 'tests/e2e', { serial: true, minutes: 40 }),
+  },
+  {
+    name: 'examples',
+    title: 'Examples, from the packed package',
+    needs: { browsers: ['chromium'] },
+    after: ['build', 'fixtures'],
+    useless: ['build'],
+    run: examples,
   },
   { name: 'budgets', title: 'Size budgets', needs: {}, after: ['build'], useless: ['build'], run: budgets },
 ];

@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { after } from 'node:test';
 import * as esbuild from 'esbuild';
-import { esbuildOptions } from '../../../pkg-config/esbuild.mjs';
+import { esbuildOptions, workerOptions } from '../../../pkg-config/esbuild.mjs';
 import { wasmModule } from './wasm.mjs';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
@@ -16,7 +16,8 @@ export async function buildPackage() {
   await mkdir(resolve(root, '.cache'), { recursive: true });
   const outdir = await mkdtemp(resolve(root, '.cache/tests-js-'));
   after(() => rm(outdir, { recursive: true, force: true }));
-  await esbuild.build(esbuildOptions(esbuild, { outdir, glue: { engine: resolve(fakes, 'engine.js'), compiler: resolve(fakes, 'compiler.js') } }));
+  const glue = { engine: resolve(fakes, 'engine.js'), compiler: resolve(fakes, 'compiler.js') };
+  for (const options of [esbuildOptions, workerOptions]) await esbuild.build(options(esbuild, { outdir, glue }));
   await writeFile(resolve(outdir, 'engine.wasm'), wasmModule(1));
   await writeFile(resolve(outdir, 'engine-relaxed.wasm'), wasmModule(3));
   await writeFile(resolve(outdir, 'compiler.wasm'), wasmModule(2));
