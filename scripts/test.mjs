@@ -116,8 +116,8 @@ async function lint(result) {
     await exec('cargo', ['clippy', '--locked', ...args, ...(same ? ['--', '-D', 'warnings'] : [])], { env });
     if (!same) note(`warnings allowed, as this is Rust ${version} and not ${pinned}`);
   });
-  await check(result, 'rustfmt', ({ exec }) => exec('cargo', ['fmt', '--check'], { env }));
-  await clippy('clippy, native', ['--all-targets']);
+  await check(result, 'rustfmt', ({ exec }) => exec('cargo', ['fmt', '--all', '--check'], { env }));
+  await clippy('clippy, native', ['--workspace', '--all-targets']);
   await clippy('clippy, engine for WebAssembly', [...FOR_WASM, ...ENGINE, '--all-targets']);
   await clippy('clippy, compiler for WebAssembly', [...FOR_WASM, ...COMPILER, '--lib']);
   const folders = ['js', 'scripts', 'tests', 'www', 'pkg-config', 'benches', 'examples'].filter((name) => existsSync(join(ROOT, name)));
@@ -140,7 +140,7 @@ async function fixtures(result) {
 }
 
 async function rust(result) {
-  await tests(result, 'cargo test', ...cargo(['test', '--locked', '--no-fail-fast']));
+  await tests(result, 'cargo test', ...cargo(['test', '--workspace', '--locked', '--no-fail-fast']));
 }
 
 async function wasm(result) {
