@@ -152,6 +152,7 @@ impl Session {
         if options.profile.is_some() {
             self.profile.clear();
         }
+        let _running = self.pool.run();
         let start = options.profile.map_or(0.0, |clock| clock());
         for (step, prepared) in variant.steps.iter().zip(&mut program.steps) {
             let began = options.profile.map_or(0.0, |clock| clock());
