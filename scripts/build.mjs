@@ -14,25 +14,45 @@ import { withLock } from './lib/lock.mjs';
 import { CONFIG, DIST, ROOT, WASM } from './lib/paths.mjs';
 import { formatBytes, heading, upToDate } from './lib/report.mjs';
 import { Stop, main, task } from './lib/run.mjs';
-import { WASM_TARGET, rustEnvironment } from './lib/rust.mjs';
+import { WASM_TARGET, rustEnvironment, sourceToolchain, stdSourceFolder } from './lib/rust.mjs';
 import { inputKey, isFresh, removeStamp, writeStamp } from './lib/stamps.mjs';
 import { TOOL_VERSIONS, findCargoTool } from './lib/tools.mjs';
 import { FOR_BUILD, setup } from './setup.mjs';
 
+const RELAXED = { rustflags: ['-C', 'target-feature=+relaxed-simd'], wasmFeatures: ['relaxed-simd'] };
+
+// Pages reserve the address space of all of a shared memory at once: no more than a phone has to give.
+const SHARED_MEMORY_BYTES = 1 << 30;
+
+const linkArgument = (argument) => ['-C', `link-arg=${argument}`];
+
+// A memory that several workers share; the standard library has to be compiled for it.
+const THREADS = {
+  features: ['threads'],
+  buildStd: true,
+  rustflags: [
+    '-C', 'target-feature=+atomics,+bulk-memory,+mutable-globals',
+    ...['--shared-memory', '--import-memory', '--export-memory', `--max-memory=${SHARED_MEMORY_BYTES}`].flatMap(linkArgument),
+    // wasm-bindgen gives each worker a stack and thread-local memory of its own.
+    ...['__heap_base', '__wasm_init_tls', '__tls_size', '__tls_align', '__tls_base'].flatMap((name) => linkArgument(`--export=${name}`)),
+  ],
+  wasmFeatures: ['threads'],
+};
+
+const ENGINE = { feature: 'engine', fast: {}, wasmOpt: '-O3' };
+
 const MODULES = {
-  engine: {
-    feature: 'engine',
-    fast: {},
-    wasmOpt: '-O3',
-  },
+  engine: ENGINE,
   // The same code, for browsers with relaxed SIMD, and the same glue.
-  'engine-relaxed': {
-    feature: 'engine',
-    rustflags: ['-C', 'target-feature=+relaxed-simd'],
-    wasmFeatures: ['relaxed-simd'],
-    glueOf: 'engine',
-    fast: {},
-    wasmOpt: '-O3',
+  'engine-relaxed': { ...ENGINE, ...RELAXED, glueOf: 'engine' },
+  // Both again, for pages that are cross-origin isolated; their glue is another.
+  'engine-threads': { ...ENGINE, ...THREADS },
+  'engine-relaxed-threads': {
+    ...ENGINE,
+    ...THREADS,
+    rustflags: [...RELAXED.rustflags, ...THREADS.rustflags],
+    wasmFeatures: [...RELAXED.wasmFeatures, ...THREADS.wasmFeatures],
+    glueOf: 'engine-threads',
   },
   compiler: {
     feature: 'compiler',
@@ -56,9 +76,10 @@ const KERNELS = ['-C', 'llvm-args=-pre-RA-sched=source', '-C', 'llvm-args=-enabl
 const stack = (feature) => ['-C', `link-arg=-zstack-size=${feature === 'compiler' ? 4194304 : 1048576}`];
 
 /** Panic messages name source files: without the folders of this machine. */
-function withoutPaths() {
+function withoutPaths(buildStd) {
   const registry = join(process.env.CARGO_HOME ?? join(homedir(), '.cargo'), 'registry', 'src');
   const sources = existsSync(registry) ? readdirSync(registry).map((name) => join(registry, name)) : [];
+  if (buildStd) sources.push(stdSourceFolder(sourceToolchain().sysroot));
   return [...sources, ROOT].map((folder) => `--remap-path-prefix=${folder}/=`);
 }
 
@@ -69,18 +90,26 @@ const WASM_FEATURES = ['simd', 'bulk-memory', 'nontrapping-float-to-int', 'sign-
 const SELF = fileURLToPath(import.meta.url);
 
 async function compile(name, fast) {
-  const { feature, rustflags: own = [], environment = {}, fast: fastEnvironment } = MODULES[name];
-  const rustflags = [...own, ...KERNELS, ...stack(feature), ...withoutPaths()];
+  const { feature, features = [], buildStd = false, rustflags: own = [], environment = {}, fast: fastEnvironment } = MODULES[name];
+  const rustflags = [...own, ...KERNELS, ...stack(feature), ...withoutPaths(buildStd)];
   const targetDir = join(ROOT, 'target', name);
   const args = [
     'rustc', '--locked', '--release', '--target', WASM_TARGET, '--lib', '--crate-type', 'cdylib',
-    '--no-default-features', '--features', feature,
+    '--no-default-features', '--features', [feature, ...features].join(),
+    ...(buildStd ? ['-Zbuild-std=std,panic_abort'] : []),
     // Joined to the flags of .cargo/config.toml; the variable RUSTFLAGS would replace them.
     '--config', `target.${WASM_TARGET}.rustflags=${JSON.stringify(rustflags)}`,
   ];
   await task(`${name}: cargo`, async ({ exec, note }) => {
     const output = await exec('cargo', args, {
-      env: rustEnvironment({ ...ALWAYS, ...environment, ...(fast ? { ...FAST, ...fastEnvironment } : {}), CARGO_TARGET_DIR: targetDir }),
+      env: rustEnvironment({
+        ...ALWAYS,
+        ...environment,
+        ...(fast ? { ...FAST, ...fastEnvironment } : {}),
+        // -Zbuild-std is not a stable option.
+        ...(buildStd ? { RUSTC_BOOTSTRAP: '1' } : {}),
+        CARGO_TARGET_DIR: targetDir,
+      }, { source: buildStd }),
     });
     if (!/Compiling/.test(output)) note('up to date');
   }, { log: `build-${name}-cargo` });

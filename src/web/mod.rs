@@ -8,6 +8,8 @@ pub mod compiler;
 #[cfg(feature = "engine")]
 pub mod engine;
 mod tensors;
+#[cfg(feature = "threads")]
+pub mod threads;
 
 use serde::Serialize;
 use wasm_bindgen::prelude::*;

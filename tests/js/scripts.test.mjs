@@ -20,17 +20,20 @@ import { CONTENT_SECURITY_POLICY, acceptsBrotli, mimeType, parsePort, serve } fr
 
 const temporaryFolder = () => realpathSync(mkdtempSync(join(tmpdir(), 'scripts-test-')));
 
-test('the two builds of the engine must have the same glue', () => {
+test('builds of the engine that differ in their instructions must have the same glue', () => {
   const folder = temporaryFolder();
-  const write = (name, text) => {
+  const write = (name, glue, text) => {
     mkdirSync(join(folder, name), { recursive: true });
-    writeFileSync(join(folder, name, 'engine.js'), text);
+    writeFileSync(join(folder, name, `${glue}.js`), text);
   };
-  write('engine', 'glue');
-  write('engine-relaxed', 'glue');
+  for (const name of ['engine', 'engine-relaxed']) write(name, 'engine', 'glue');
+  for (const name of ['engine-threads', 'engine-relaxed-threads']) write(name, 'engine-threads', 'glue for threads');
   checkGlue(folder);
-  write('engine-relaxed', 'another');
+  write('engine-relaxed', 'engine', 'another');
   assert.throws(() => checkGlue(folder), /glue of engine-relaxed is not that of engine/);
+  write('engine-relaxed', 'engine', 'glue');
+  write('engine-relaxed-threads', 'engine-threads', 'glue');
+  assert.throws(() => checkGlue(folder), /glue of engine-relaxed-threads is not that of engine-threads/);
   rmSync(folder, { recursive: true });
 });
 
