@@ -5,6 +5,11 @@ declare module '#engine' {
   export default create;
 }
 
+declare module '#engine-threads' {
+  const create: () => import('./wasm-modules.js').ThreadsEngineModule;
+  export default create;
+}
+
 declare module '#compiler' {
   const create: () => import('./wasm-modules.js').CompilerModule;
   export default create;

@@ -24,7 +24,7 @@ const isFunction = (value: unknown): boolean => typeof value === 'function';
 const isBoolean = (value: unknown): boolean => typeof value === 'boolean';
 
 const CHECKS = {
-  wasm: ['an object { engine, compiler }', isObject],
+  wasm: ['an object { engine, engineThreads, compiler }', isObject],
   signal: ['an AbortSignal', (value: object) => isObject(value) && 'aborted' in value],
   onProgress: ['a function', isFunction],
   externalData: [
@@ -38,6 +38,7 @@ const CHECKS = {
   allowNaN: ['true or false', isBoolean],
   integrity: ['sha256-<base64>', (value: unknown) => typeof value === 'string'],
   worker: ['true or false', isBoolean],
+  threads: ['a whole number above 0', (value: number) => Number.isSafeInteger(value) && value > 0],
   transfer: ['true or false', isBoolean],
   profile: ['true or false', isBoolean],
   input: ['an object', isObject],

@@ -127,6 +127,6 @@ async function openLocalPort(): Promise<Port> {
   };
   const runtime = new Runtime((reply) => {
     if (!closed) port.onReply(reply);
-  });
+  }, startWorker);
   return port;
 }

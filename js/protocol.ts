@@ -25,7 +25,7 @@ export interface ResponseHead {
   readonly length: number;
 }
 
-export type WasmName = 'engine' | 'compiler';
+export type WasmName = 'engine' | 'engineThreads' | 'compiler';
 export type WasmSources = Partial<Record<WasmName, Source | WebAssembly.Module | undefined>>;
 
 export interface ExternalSource {
@@ -58,6 +58,10 @@ export interface OpenRequest {
   readonly externalData: readonly ExternalSource[];
   readonly freeDimensionOverrides?: Readonly<Record<string, number>> | undefined;
   readonly allowNaN: boolean;
+  /** How many are wanted; undefined: as many as are good. */
+  readonly threads: number | undefined;
+  /** The caller has named an engine, but none with threads. */
+  readonly engineOnly: boolean;
   readonly integrity?: string | undefined;
 }
 
@@ -68,6 +72,9 @@ export interface OpenResult {
   readonly subgraphs: number;
   /** Whether the compiler stays in memory. */
   readonly compiler: boolean;
+  readonly threads: number;
+  /** Why there are not more. */
+  readonly threadsReason: string | undefined;
   /** The modules in use, for the next worker. */
   readonly modules: Partial<Record<WasmName, WebAssembly.Module>>;
   readonly classifier?: ClassifierInfo | undefined;

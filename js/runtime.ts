@@ -19,11 +19,11 @@ import type {
   Reply,
   RunRequest,
   RunResult,
-  WasmName,
 } from './protocol.js';
 import type { ProgressInfo, SessionMemory } from './types.js';
+import type { Crew } from './threads.js';
 import type { CompiledModel, CompilerModule, EngineModule, EngineSession, Init, ModelInfo } from './wasm-modules.js';
-import { loadModule } from './wasm.js';
+import { compilerFiles, engineFiles, loadModule } from './wasm.js';
 
 export { decode } from './pixels.js';
 
@@ -37,16 +37,39 @@ interface Opened {
   readonly allowNaN: boolean;
 }
 
+/** An engine that has started. */
+interface Started {
+  readonly engine: EngineModule;
+  readonly threads: number;
+  readonly threadsReason: string | undefined;
+}
+
+/** More have not been measured to be worth their memory, unless someone asks for them. */
+const MOST_THREADS = 4;
+
+/** Why there can be but one thread. */
+function whyOne({ engineOnly }: OpenRequest): string | undefined {
+  if (typeof location === 'undefined' || typeof Worker !== 'function') return 'There are more only in workers of web pages';
+  if (typeof document !== 'undefined') return "The session runs in the page's own thread, which must not be kept waiting";
+  // Not there in workers of Deno.
+  if (!(globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated) return 'The page is not cross-origin isolated: that takes the headers COOP and COEP';
+  return engineOnly ? 'The option wasm has an engine, but no engineThreads' : undefined;
+}
+
 /** One session. Calls come one after the other. */
 export class Runtime {
   readonly #post: Post;
+  readonly #startWorker: (() => Worker) | undefined;
   readonly #abort = new AbortController();
   #opened: Opened | undefined;
   #compiled: CompiledModel | undefined;
-  #memories: Partial<Record<WasmName, WebAssembly.Memory>> = {};
+  #memories: Partial<Record<'engine' | 'compiler', WebAssembly.Memory>> = {};
+  #crew: Crew | undefined;
 
-  constructor(post: Post) {
+  /** @param startWorker starts another worker for the package; not needed in such a worker */
+  constructor(post: Post, startWorker?: () => Worker) {
     this.#post = post;
+    this.#startWorker = startWorker;
   }
 
   /** Carries out a call and posts its reply. Never throws. */
@@ -74,6 +97,8 @@ export class Runtime {
   }
 
   #forget(): void {
+    this.#crew?.stop();
+    this.#crew = undefined;
     this.#opened = undefined;
     this.#compiled = undefined;
     this.#memories = {};
@@ -134,14 +159,16 @@ export class Runtime {
   }
 
   async #openAll(request: OpenRequest, options: LoadOptions): Promise<OpenResult> {
-    const loading: Partial<Record<WasmName, Promise<WebAssembly.Module>>> = {};
-    const start = (name: WasmName): Promise<WebAssembly.Module> => {
-      const module = (loading[name] ??= loadModule(name, request.wasm));
+    const modules: OpenResult['modules'] = {};
+    let compiling: Promise<WebAssembly.Module> | undefined;
+    const loadCompiler = (): Promise<WebAssembly.Module> => {
+      compiling ??= loadModule(request.wasm.compiler, compilerFiles);
       // Awaited later; until then a failure is not unhandled.
-      module.catch(() => undefined);
-      return module;
+      compiling.catch(() => undefined);
+      return compiling;
     };
-    void start('engine');
+    const starting = this.#startEngine(request, modules);
+    starting.catch(() => undefined);
 
     const card = request.card && (await loadCard(request.card, options));
     const model = request.card && card ? beside(request.card, card.model) : request.model;
@@ -150,12 +177,11 @@ export class Runtime {
       request.card && card
         ? { input: card.input, output: card.output, labels: card.labels === undefined ? undefined : beside(request.card, card.labels) }
         : request.classifier;
-    const [engine, bytes, labels, ...externalData] = await Promise.all([
-      start('engine').then(async (module) => {
-        const instance = await this.#instantiate('engine', createEngine(), module);
+    const [{ engine, threads, threadsReason }, bytes, labels, ...externalData] = await Promise.all([
+      starting.then((started) => {
         // One pixel through the real thing checks the settings while the model is still on its way.
-        if (spec) instance.preprocess(new Uint8Array(4), 1, 1, spec.input);
-        return instance;
+        if (spec) started.engine.preprocess(new Uint8Array(4), 1, 1, spec.input);
+        return started;
       }),
       load(model, {
         ...options,
@@ -163,7 +189,7 @@ export class Runtime {
         // Only where hashes can be computed: that a card has one must not keep it from working on plain http.
         integrity: request.integrity ?? (card?.sha256 !== undefined && canVerify() ? integrityOf(card.sha256) : undefined),
         onHead: (head) => {
-          if (!isPlan(head)) void start('compiler');
+          if (!isPlan(head)) void loadCompiler();
         },
       }),
       loadLabels(spec?.labels, options),
@@ -172,10 +198,9 @@ export class Runtime {
 
     const file = model.file;
     options.emit?.({ status: 'compile', file });
-    const modules: OpenResult['modules'] = { engine: await start('engine') };
     let plan = bytes;
     if (!isPlan(bytes)) {
-      modules.compiler = await start('compiler');
+      modules.compiler = await loadCompiler();
       // Most pages have their models compiled.
       const { default: createCompiler } = await import('#compiler');
       const { CompiledModel }: CompilerModule = await this.#instantiate('compiler', createCompiler(), modules.compiler);
@@ -201,14 +226,37 @@ export class Runtime {
       version: engine.version(),
       subgraphs: session.subgraphs(),
       compiler: this.#compiled !== undefined,
+      threads,
+      threadsReason,
       modules,
       classifier,
       canDecode: canDecode(),
     };
   }
 
+  /** The engine, with as many threads as are wanted and can be had. Notes the module. */
+  async #startEngine(request: OpenRequest, modules: OpenResult['modules']): Promise<Started> {
+    let threadsReason = request.threads === 1 ? undefined : whyOne(request);
+    const threads = request.threads ?? (threadsReason ? 1 : Math.min(navigator.hardwareConcurrency, MOST_THREADS));
+    if (threads > 1 && !threadsReason) {
+      try {
+        const { assemble, threadsFiles } = await import('./threads.js');
+        modules.engineThreads = await loadModule(request.wasm.engineThreads, threadsFiles);
+        this.#crew = await assemble(modules.engineThreads, threads, this.#startWorker);
+        const { engine, memory, stop } = this.#crew;
+        if (this.#abort.signal.aborted) stop();
+        this.#memories.engine = memory;
+        return { engine, threads, threadsReason };
+      } catch (error) {
+        threadsReason = `Workers cannot share memory here (${describe(error)})`;
+      }
+    }
+    modules.engine = await loadModule(request.wasm.engine, engineFiles);
+    return { engine: await this.#instantiate('engine', createEngine(), modules.engine), threads: 1, threadsReason };
+  }
+
   /** A fresh instance of a module. */
-  async #instantiate<M extends { init: Init }>(name: WasmName, glue: M, module: WebAssembly.Module): Promise<M> {
+  async #instantiate<M extends { init: Init }>(name: 'engine' | 'compiler', glue: M, module: WebAssembly.Module): Promise<M> {
     try {
       this.#memories[name] = (await glue.init({ module_or_path: module })).memory;
       return glue;

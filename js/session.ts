@@ -14,9 +14,11 @@ export declare namespace InferenceSession {
   /** What a model can be loaded from. A string is an address; in Node it may also be a path. */
   type ModelSource = FileSource;
 
-  /** Where the two WebAssembly modules are. */
+  /** Where the WebAssembly modules are. */
   interface WasmOptions {
     readonly engine?: FileSource | WebAssembly.Module | undefined;
+    /** The engine with threads. Without it, there is one thread only if `engine` is given. */
+    readonly engineThreads?: FileSource | WebAssembly.Module | undefined;
     /** Only loaded for raw `.onnx` files. */
     readonly compiler?: FileSource | WebAssembly.Module | undefined;
   }
@@ -42,6 +44,12 @@ export declare namespace InferenceSession {
      * the calling thread. `true` insists on it.
      */
     readonly worker?: boolean | undefined;
+    /**
+     * How many threads may share the work: a whole number above 0. Default: up to 4, one for each processor core. There is
+     * but one where the page is not cross-origin isolated or the session runs in the page's own thread;
+     * {@link RuntimeInfo.threadsReason} says so.
+     */
+    readonly threads?: number | undefined;
   }
 
   /** Input tensors by name. */
@@ -113,6 +121,7 @@ export const SESSION_OPTIONS: readonly OptionName[] = [
   'allowNaN',
   'integrity',
   'worker',
+  'threads',
 ];
 
 /** Compiled modules that a worker has handed back, for the next ones. */
@@ -150,7 +159,7 @@ export class InferenceSession {
   /** @internal */
   readonly canDecode: boolean;
 
-  private constructor(client: Client, { info, version, subgraphs, compiler, canDecode }: OpenResult) {
+  private constructor(client: Client, { info, version, threads, threadsReason, subgraphs, compiler, canDecode }: OpenResult) {
     const { inputs, outputs, ...metadata } = info;
     const toMetadata = ({ name, type, shape }: ModelInfo['inputs'][number]): InferenceSession.ValueMetadata => ({
       name,
@@ -166,7 +175,7 @@ export class InferenceSession {
     // The engine's version is that of the package; after a plus sign its build, and how that multiplies here.
     const [number = '', traits = ''] = version.split('+');
     const [build, dot] = traits.split('.') as [RuntimeInfo['build'], RuntimeInfo['dot']];
-    this.runtime = { version: number, build, dot, threads: 1, worker: client.worker, subgraphs, compiler };
+    this.runtime = { version: number, build, dot, threads, threadsReason, worker: client.worker, subgraphs, compiler };
     this.client = client;
     this.canDecode = canDecode;
   }
@@ -200,10 +209,10 @@ export class InferenceSession {
     try {
       const request = await abortable(toRequest(parts, options, client.worker), signal);
       const { model, card, classifier, wasm, externalData } = request;
-      const sources = [model, card, classifier?.labels, wasm.engine, wasm.compiler, ...externalData.map(({ source }) => source)];
+      const sources = [model, card, classifier?.labels, ...Object.values(wasm), ...externalData.map(({ source }) => source)];
       const transfer = client.worker ? sources.filter(isSource).flatMap(transferOf) : [];
       const result = await client.call('open', request, { signal, onProgress, transfer });
-      for (const name of ['engine', 'compiler'] as const) {
+      for (const name of Object.keys(result.modules) as WasmName[]) {
         const module = result.modules[name];
         if (module && !options.wasm?.[name]) modules[name] = module;
       }
@@ -346,10 +355,12 @@ async function toRequest(
           classifier: parts.classifier && { ...parts.classifier, labels: await toLabels(parts.classifier.labels, worker, signal) },
         }
       : { card: await source(parts.card, 'model card') }),
-    wasm: { engine: await wasm('engine'), compiler: await wasm('compiler') },
+    wasm: { engine: await wasm('engine'), engineThreads: await wasm('engineThreads'), compiler: await wasm('compiler') },
     externalData: await Promise.all((options.externalData ?? []).map(external)),
     freeDimensionOverrides: options.freeDimensionOverrides,
     allowNaN: options.allowNaN ?? false,
+    threads: options.threads,
+    engineOnly: options.wasm?.engine !== undefined && options.wasm.engineThreads === undefined,
     integrity: options.integrity,
   };
 }

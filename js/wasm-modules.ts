@@ -1,4 +1,4 @@
-// What the two wasm modules export, as types. The bundler resolves `#engine` and `#compiler` to wasm-bindgen's glue,
+// What the wasm modules export, as types. The bundler resolves `#engine`, `#engine-threads` and `#compiler` to their glue,
 // wrapped so that every call of the factory gives a fresh copy (see pkg-config/esbuild.mjs).
 
 /** A tensor on the wasm border. */
@@ -83,7 +83,13 @@ export interface ExternalFile {
 }
 
 /** wasm-bindgen's initialiser; gives the instance's exports. */
-export type Init = (options: { module_or_path: WebAssembly.Module }) => Promise<{ memory: WebAssembly.Memory }>;
+export type Init = (options: {
+  module_or_path: WebAssembly.Module;
+  /** Of the instance whose work this one shares. */
+  memory?: WebAssembly.Memory;
+  /** Then: bytes for its stack. */
+  thread_stack_size?: number;
+}) => Promise<{ memory: WebAssembly.Memory }>;
 
 /** One copy of the engine's glue. */
 export interface EngineModule {
@@ -93,6 +99,16 @@ export interface EngineModule {
   EngineSession: new (plan: Uint8Array, host: Host | undefined) => EngineSession;
   preprocess(rgba: Uint8Array | Uint8ClampedArray, width: number, height: number, spec: object): TensorObject;
   classify(scores: TensorObject, spec: object): { index: number; score: number }[][];
+}
+
+/** One copy of the glue of an engine that has threads. */
+export interface ThreadsEngineModule extends EngineModule {
+  /** Says how many threads there are, before a session is made. */
+  setThreads(threads: number): void;
+  /** Waits for work and does it. Never comes back, but may trap. */
+  help(): void;
+  /** Ends the run that a helper which has trapped was part of. */
+  helperFailed(): void;
 }
 
 /** One copy of the compiler's glue. */

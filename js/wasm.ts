@@ -3,51 +3,46 @@
 
 import { describe, InferenceError, toObject } from './errors.js';
 import { headOf, load } from './loader.js';
-import type { Source, WasmName, WasmSources } from './protocol.js';
+import type { Source } from './protocol.js';
 
 const HINT =
-  'Serve engine.wasm, engine-relaxed.wasm and compiler.wasm of the package next to its JavaScript, or say where they are: ' +
+  'Serve the .wasm files of the package next to its JavaScript, or say where they are: ' +
   "{ wasm: { engine: url, compiler: url } }. With Vite, add optimizeDeps: { exclude: ['tractlet'] }.";
 
-type File = 'engine' | 'engine-relaxed' | 'compiler';
+const compiled = new Map<string, Promise<WebAssembly.Module>>();
 
-const compiled = new Map<File, Promise<WebAssembly.Module>>();
+/** The files of the engine, the best first; `relaxed`: there is relaxed SIMD. Each is written out because bundlers only see literal addresses. */
+export function engineFiles(relaxed: boolean): URL[] {
+  const everywhere = new URL('./engine.wasm', import.meta.url);
+  return relaxed ? [new URL('./engine-relaxed.wasm', import.meta.url), everywhere] : [everywhere];
+}
+
+/** The file of the compiler. */
+export function compilerFiles(): URL[] {
+  return [new URL('./compiler.wasm', import.meta.url)];
+}
 
 /**
- * The compiled module, from an override or from beside this file.
+ * The compiled module, from an override or from the first of the files that can be used.
  *
  * @throws LoadError `WASM_LOAD` or `HTML_RESPONSE`; `UNSUPPORTED_ENVIRONMENT` where there is no WebAssembly SIMD
  */
-export function loadModule(name: WasmName, overrides: WasmSources): Promise<WebAssembly.Module> {
-  const override = overrides[name];
-  if (override instanceof WebAssembly.Module) return Promise.resolve(override);
-  if (override) return compile(override);
-  if (name === 'compiler' || !hasRelaxedSimd()) return loadFile(name);
-  // Should that file be missing, or not compile after all, the other works everywhere.
-  return loadFile('engine-relaxed').catch(() => loadFile('engine'));
+export function loadModule(override: Source | WebAssembly.Module | undefined, files: (relaxed: boolean) => URL[]): Promise<WebAssembly.Module> {
+  if (override) return override instanceof WebAssembly.Module ? Promise.resolve(override) : compile(override);
+  const [first, ...others] = files(hasRelaxedSimd()).map(({ href }) => () => loadFile(href));
+  // Should a file be missing, or not compile after all, the next works in more places.
+  return others.reduce((module, next) => module.catch(next), (first as () => Promise<WebAssembly.Module>)());
 }
 
-function loadFile(file: File): Promise<WebAssembly.Module> {
-  let module = compiled.get(file);
+function loadFile(url: string): Promise<WebAssembly.Module> {
+  let module = compiled.get(url);
   if (!module) {
-    module = compile({ file: `${file}.wasm`, url: addressOf(file).href });
-    compiled.set(file, module);
+    module = compile({ file: url.slice(url.lastIndexOf('/') + 1), url });
+    compiled.set(url, module);
     // The next session tries again.
-    module.catch(() => compiled.delete(file));
+    module.catch(() => compiled.delete(url));
   }
   return module;
-}
-
-/** Each written out because bundlers only see literal addresses. */
-function addressOf(file: File): URL {
-  switch (file) {
-    case 'engine':
-      return new URL('./engine.wasm', import.meta.url);
-    case 'engine-relaxed':
-      return new URL('./engine-relaxed.wasm', import.meta.url);
-    case 'compiler':
-      return new URL('./compiler.wasm', import.meta.url);
-  }
 }
 
 async function compile(source: Source): Promise<WebAssembly.Module> {

@@ -1,6 +1,7 @@
-// The worker's entry: a runtime behind messages.
+// The worker's entry: a runtime behind messages, or a helper of one.
 
 import type { Call } from './protocol.js';
+import type { HelpRequest } from './threads.js';
 import { Runtime } from './runtime.js';
 
 const scope = globalThis as unknown as DedicatedWorkerGlobalScopeLike;
@@ -8,7 +9,14 @@ const scope = globalThis as unknown as DedicatedWorkerGlobalScopeLike;
 /** The part of the scope that is used; the compiler knows the page's types only. */
 interface DedicatedWorkerGlobalScopeLike {
   postMessage(message: unknown, transfer: Transferable[]): void;
-  addEventListener(type: 'message', listener: (event: MessageEvent<Call | undefined>) => void): void;
+  addEventListener(type: 'message' | 'messageerror', listener: (event: MessageEvent<Call | HelpRequest | undefined>) => void): void;
+}
+
+/** As an error event of this worker. */
+function fail(error: unknown): void {
+  setTimeout(() => {
+    throw error;
+  });
 }
 
 const runtime = new Runtime((reply, transfer) => {
@@ -16,5 +24,14 @@ const runtime = new Runtime((reply, transfer) => {
 });
 scope.addEventListener('message', ({ data }) => {
   if (data?.tractlet === 'call') void runtime.handle(data);
+  if (data?.tractlet === 'help') {
+    const ready = (): void => {
+      scope.postMessage({ tractlet: 'helping' }, []);
+    };
+    import('./helper.js').then(({ help }) => help(data, ready)).catch(fail);
+  }
+});
+scope.addEventListener('messageerror', () => {
+  throw new Error('a message could not be read');
 });
 scope.postMessage({ tractlet: 'hello' }, []);

@@ -6,20 +6,22 @@ import { fileURLToPath } from 'node:url';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 
-/** Where wasm-bindgen (`--target web --omit-default-module-path`) leaves the glue of the two wasm modules. */
+/** Where wasm-bindgen (`--target web --omit-default-module-path`) leaves the glue of the wasm modules. */
 const defaultGlue = {
   engine: resolve(root, '.cache/wasm/engine/engine.js'),
+  'engine-threads': resolve(root, '.cache/wasm/engine-threads/engine-threads.js'),
   compiler: resolve(root, '.cache/wasm/compiler/compiler.js'),
 };
 
 /** The exports of the glue that js/ uses; what else it exports is left out of the bundle. */
 const glueExports = {
   engine: ['default', 'version', 'EngineSession', 'preprocess', 'classify'],
+  'engine-threads': ['default', 'version', 'EngineSession', 'preprocess', 'classify', 'setThreads', 'help', 'helperFailed'],
   compiler: ['default', 'CompiledModel'],
 };
 
 /**
- * Makes `#engine` and `#compiler` importable, each as a factory of fresh copies of its glue.
+ * Makes `#engine`, `#engine-threads` and `#compiler` importable, each as a factory of fresh copies of its glue.
  *
  * wasm-bindgen's glue keeps its instance in module variables, so a page gets one instance per module. Wrapped in a
  * function, every session has its own: a trap takes down one session only, and releasing a session gives its
@@ -29,7 +31,7 @@ function gluePlugin(glue, esbuild) {
   return {
     name: 'wasm-glue',
     setup(build) {
-      build.onResolve({ filter: /^#(engine|compiler)$/ }, ({ path }) => ({ path: path.slice(1), namespace: 'wasm-glue' }));
+      build.onResolve({ filter: /^#(engine|engine-threads|compiler)$/ }, ({ path }) => ({ path: path.slice(1), namespace: 'wasm-glue' }));
       build.onLoad({ filter: /.*/, namespace: 'wasm-glue' }, async ({ path: name }) => {
         const file = glue[name];
         const names = glueExports[name].map((key) => (key === 'default' ? 'default as init' : key));

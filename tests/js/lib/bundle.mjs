@@ -16,7 +16,8 @@ export async function buildPackage() {
   await mkdir(resolve(root, '.cache'), { recursive: true });
   const outdir = await mkdtemp(resolve(root, '.cache/tests-js-'));
   after(() => rm(outdir, { recursive: true, force: true }));
-  await esbuild.build(esbuildOptions(esbuild, { outdir, glue: { engine: resolve(fakes, 'engine.js'), compiler: resolve(fakes, 'compiler.js') } }));
+  const glue = Object.fromEntries(['engine', 'engine-threads', 'compiler'].map((name) => [name, resolve(fakes, `${name}.js`)]));
+  await esbuild.build(esbuildOptions(esbuild, { outdir, glue }));
   await writeFile(resolve(outdir, 'engine.wasm'), wasmModule(1));
   await writeFile(resolve(outdir, 'engine-relaxed.wasm'), wasmModule(3));
   await writeFile(resolve(outdir, 'compiler.wasm'), wasmModule(2));
