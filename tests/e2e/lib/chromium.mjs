@@ -21,14 +21,15 @@ export function readBytes(path) {
 /**
  * Starts a server and Chromium.
  *
+ * @param options.isolated whether pages are cross-origin isolated
  * @returns { origin, requests, complaints, openPage(), close() }; `requests` are the addresses that pages and workers have
  * asked for, `complaints` what browsers write to the console as errors
  */
-export async function openChromium() {
+export async function openChromium({ isolated = false } = {}) {
   const { binary } = await findBrowser('chromium');
   if (!binary) throw new Error('Chromium is missing: set CHROME_BIN, or run `npm run setup`');
   const { args } = webdriverCapabilities('chromium', { binary })['goog:chromeOptions'];
-  const server = await serve({ port: 0, folders: [...DEMO_FOLDERS, 'tests/e2e', 'tests/js/lib', FIXTURES] });
+  const server = await serve({ port: 0, isolated, folders: [...DEMO_FOLDERS, 'tests/e2e', 'tests/js/lib', FIXTURES] });
   const origin = new URL(server.url).origin;
   let browser;
   try {
