@@ -1,8 +1,8 @@
-// Model cards: fetched, checked field by field, and taken apart into what has to be loaded.
+// Model cards: checked field by field, and taken apart into what has to be loaded. Loaded when there is one.
 
-import { describe, InferenceError } from './errors.js';
-import { load, type LoadOptions } from './loader.js';
-import type { Source } from './protocol.js';
+import { InferenceError } from './errors.js';
+import { canVerify } from './loader.js';
+import type { ClassifierSpec, Source } from './protocol.js';
 import type { Labels, ModelCard } from './types.js';
 
 type Check = (value: unknown) => boolean;
@@ -15,6 +15,10 @@ interface Rule {
 const isObject: Check = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 const text: Rule = { expected: 'a string', test: (value) => typeof value === 'string' && value !== '' };
 const oneOf = (...values: string[]): Rule => ({ expected: `one of ${values.join(', ')}`, test: (value) => values.includes(value as string) });
+const classes: Rule = {
+  expected: 'a list of labels or class numbers',
+  test: (value) => Array.isArray(value) && value.every((entry) => typeof entry === 'string' || Number.isSafeInteger(entry)),
+};
 const optional = (rule: Rule): Rule => ({ ...rule, optional: true });
 
 // What is in `input` is checked by the engine, which knows best.
@@ -27,6 +31,10 @@ const CARD: Record<string, Rule> = {
   input: { expected: 'an object', test: isObject },
   output: optional({ expected: 'an object', test: isObject }),
   'output.activation': optional(oneOf('softmax', 'sigmoid', 'none', 'auto')),
+  'output.topK': optional({ expected: 'a whole number above 0', test: (value) => Number.isSafeInteger(value) && (value as number) > 0 }),
+  'output.threshold': optional({ expected: 'a number', test: Number.isFinite }),
+  'output.allow': optional(classes),
+  'output.deny': optional(classes),
 };
 
 /** Throws when a field is missing or wrong; says which, and what it should be. */
@@ -44,35 +52,39 @@ function validate(card: unknown, what: string): void {
   }
 }
 
+/** What a card says has to be loaded. */
+export interface CardParts {
+  readonly card: ModelCard;
+  readonly model: Source;
+  readonly spec: ClassifierSpec;
+}
+
 /**
- * Fetches and checks a card.
+ * A card from its file, checked and taken apart.
  *
- * @throws LoadError `INVALID_CARD`, or what the download throws
+ * @throws LoadError `INVALID_CARD`
  */
-export async function loadCard(source: Source, options: LoadOptions): Promise<ModelCard> {
-  const what = `The model card ${source.url ?? source.file}`;
-  const notCard = (cause?: unknown): InferenceError =>
-    new InferenceError('INVALID_CARD', `${what} is not JSON${cause === undefined ? '' : ` (${describe(cause)})`}`, {
-      hint: "To use a model without a card, pass its input settings: ImageClassifier.create(model, { input, labels }).",
-      cause,
-    });
-  // A model given in place of a card is noticed before it is downloaded.
-  const onHead = (head: Uint8Array): void => {
-    if (!/^\s*\{/.test(new TextDecoder().decode(head))) throw notCard();
-  };
-  const bytes = await load(source, { ...options, onHead });
-  let card: unknown;
+export async function readCard(bytes: Uint8Array, source: Source): Promise<CardParts> {
+  let value: unknown;
   try {
-    card = JSON.parse(new TextDecoder().decode(bytes));
+    value = JSON.parse(new TextDecoder().decode(bytes));
   } catch (cause) {
-    throw notCard(cause);
+    throw await notJson(source, 'card', cause);
   }
-  validate(card, what);
-  return card as ModelCard;
+  validate(value, `The model card ${source.url ?? source.file}`);
+  const card = value as ModelCard;
+  const { input, output, labels, sha256 } = card;
+  // Only where hashes can be computed: that a card has one must not keep it from working on plain http.
+  const integrity = sha256 !== undefined && canVerify() ? integrityOf(sha256) : undefined;
+  return {
+    card,
+    model: { ...beside(source, card.model), integrity },
+    spec: { input, output, labels: labels === undefined ? undefined : beside(source, labels) },
+  };
 }
 
 /** The source of a file that a card names. */
-export function beside(card: Source, address: string): Source {
+function beside(card: Source, address: string): Source {
   let url: string;
   try {
     url = new URL(address, card.url).href;
@@ -85,27 +97,23 @@ export function beside(card: Source, address: string): Source {
   return { file: url.split(/[?#]/)[0]?.split('/').pop() || url, url };
 }
 
-/** The names of the classes from a list, an object, or a JSON file of either. */
-export async function loadLabels(labels: Labels | Source | undefined, options: LoadOptions): Promise<Labels | undefined> {
-  if (!labels || !('file' in labels)) return labels;
-  const fail = (cause?: unknown): InferenceError =>
-    new InferenceError('INVALID_CARD', `The labels ${labels.url ?? labels.file} are not a list of names`, {
-      expected: 'a JSON array of strings, or an object from index to string',
-      hint: 'Write a JSON array of strings, or an object from index to string.',
-      cause,
-    });
-  const bytes = await load(labels, options);
+/** The names of the classes from their file. */
+export async function parseLabels(bytes: Uint8Array, source: Source): Promise<Labels> {
   let names: unknown;
   try {
     names = JSON.parse(new TextDecoder().decode(bytes));
   } catch (cause) {
-    throw fail(cause);
+    throw await notJson(source, 'labels', cause);
   }
-  if (typeof names !== 'object' || names === null || Object.values(names).some((name) => typeof name !== 'string')) throw fail();
+  if (typeof names !== 'object' || names === null || Object.values(names).some((name) => typeof name !== 'string')) throw await notJson(source, 'labels');
   return names as Labels;
 }
 
 /** A hexadecimal SHA-256 in the form of an integrity attribute. */
-export function integrityOf(sha256: string): string {
+function integrityOf(sha256: string): string {
   return `sha256-${btoa(sha256.replace(/../g, (byte) => String.fromCharCode(Number.parseInt(byte, 16))))}`;
+}
+
+async function notJson(source: Source, kind: 'card' | 'labels', cause?: unknown): Promise<InferenceError> {
+  return (await import('./diagnose.js')).notJson(source, kind, cause);
 }

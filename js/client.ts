@@ -58,13 +58,14 @@ export class Client {
       if (this.#closed) throw this.#closed();
       signal?.throwIfAborted();
       const onAbort = (): void => {
-        // The runtime cannot be interrupted: what it still computes is dropped.
         pending.reject(signal?.reason as Error);
         const at = this.#queue.indexOf(pending);
         if (at >= 0) this.#queue.splice(at, 1);
+        // The next call begins when this one has stopped, which its reply says.
+        else this.#port.cancel(pending.call.id);
       };
       const pending: Pending = {
-        call: { tractlet: 'call', id: ++this.#lastId, method, request } as Call,
+        call: { tractlet: 'call', id: ++this.#lastId, method, request, stoppable: signal !== undefined } as Call,
         transfer,
         onProgress,
         resolve: (result) => {

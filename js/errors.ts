@@ -17,6 +17,8 @@ export type ErrorCode =
   | 'INPUT_TYPE'
   | 'INPUT_SHAPE'
   | 'INPUT_VALUE'
+  | 'OUTPUT_TYPE'
+  | 'OUTPUT_SHAPE'
   | 'INVALID_OPTION'
   | 'INVALID_IMAGE'
   | 'IMAGE_TOO_LARGE'
@@ -60,6 +62,8 @@ export interface ErrorDetails {
   readonly hint?: string | undefined;
   /** For `UNSUPPORTED_OPERATOR`: all of them. */
   readonly operators?: readonly UnknownOperator[] | undefined;
+  /** Of several pictures, the position of the one concerned. */
+  readonly index?: number | undefined;
   /** The error underneath, where there is one. */
   readonly cause?: unknown;
 }
@@ -88,6 +92,8 @@ export class InferenceError extends Error {
   readonly hint: string | undefined;
   /** For `UNSUPPORTED_OPERATOR`: all of them. */
   readonly operators: readonly UnknownOperator[] | undefined;
+  /** Of several pictures, the position of the one concerned. */
+  readonly index: number | undefined;
 
   /** @param details where it happened and what to do about it */
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
@@ -100,6 +106,10 @@ export class InferenceError extends Error {
     this.actual = details.actual;
     this.hint = details.hint;
     this.operators = details.operators;
+    this.index = details.index;
+    // What consoles print of an error is its stack: there the hint is seen.
+    const { hint, stack } = this;
+    if (hint && stack) this.stack = stack.replace(message, () => `${message}\n  ${hint}`);
   }
 
   // A getter on the prototype, so that the first line of `stack` already has the name.
@@ -175,6 +185,8 @@ function classOf(code: ErrorCode): typeof InferenceError {
     case 'INPUT_TYPE':
     case 'INPUT_SHAPE':
     case 'INPUT_VALUE':
+    case 'OUTPUT_TYPE':
+    case 'OUTPUT_SHAPE':
     case 'INVALID_OPTION':
       return InputError;
     case 'INVALID_IMAGE':
@@ -229,8 +241,8 @@ function isErrorObject(thrown: unknown): thrown is ErrorObject {
  */
 export function toObject(thrown: unknown): ErrorObject {
   if (isErrorObject(thrown)) {
-    const { code, message, node, opType, input, expected, actual, hint, operators, cause } = thrown;
-    return { code, message, node, opType, input, expected, actual, hint, operators, cause: cause === undefined ? cause : describe(cause) };
+    const { code, message, node, opType, input, expected, actual, hint, operators, index, cause } = thrown;
+    return { code, message, node, opType, input, expected, actual, hint, operators, index, cause: cause === undefined ? cause : describe(cause) };
   }
   return { code: 'INTERNAL', message: describe(thrown), cause: (thrown as Error | undefined)?.stack };
 }

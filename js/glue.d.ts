@@ -1,12 +1,16 @@
 /* eslint-disable @typescript-eslint/consistent-type-imports -- ambient modules cannot import relative ones */
 
-declare module '#engine' {
-  const create: () => import('./wasm-modules.js').EngineModule;
-  export default create;
+/** Whether this is built for `tractlet/inline`, which holds what the package otherwise loads from beside it. */
+declare const INLINE: boolean;
+
+/** Files of the package as text: of a module its gzip stream in base64, of a script its source. Empty unless `INLINE`. */
+declare module '#embedded/*' {
+  const text: string;
+  export default text;
 }
 
-declare module '#engine-threads' {
-  const create: () => import('./wasm-modules.js').ThreadsEngineModule;
+declare module '#engine' {
+  const create: () => import('./wasm-modules.js').EngineModule;
   export default create;
 }
 

@@ -1,13 +1,12 @@
 // Picture in, names of classes out.
 
-import { specific } from './errors.js';
-import { unreadable } from './image-checks.js';
-import { type ImageSource, toPortable, transferOfImage } from './image.js';
-import { abortable, checkOptions, invalid } from './options.js';
-import type { ClassifierInfo, PortableImage } from './protocol.js';
+import type { Calls } from './classify.js';
+import type { ImageSource } from './image.js';
+import { abortable, checkOptions, invalid, type OptionName } from './options.js';
+import type { ClassifierInfo } from './protocol.js';
 import { InferenceSession, SESSION_OPTIONS, toLabels } from './session.js';
 import type { FileSource } from './source.js';
-import type { ClassifierOutput, ImageInput, Labels, ModelCard, Timings } from './types.js';
+import type { ClassifierOutput, ClassSelection, ImageInput, ImageView, Labels, ModelCard, Timings } from './types.js';
 
 /** One class that a picture may belong to. */
 export interface Classification {
@@ -25,6 +24,23 @@ export interface ClassificationResult extends Array<Classification> {
   readonly timings: Timings;
 }
 
+/** The result for a picture of a stream. */
+export interface StreamResult extends ClassificationResult {
+  /** When the picture is from, in milliseconds: on the time line of the video where there is one. */
+  readonly timestamp: number;
+  /** Pictures since the one before that came too fast to be looked at. */
+  readonly dropped: number;
+}
+
+/** What {@link ImageClassifier.classifyStream} takes. */
+export type ImageStream =
+  | HTMLVideoElement
+  | MediaStream
+  | MediaStreamTrack
+  | ReadableStream<ImageSource>
+  | AsyncIterable<ImageSource>
+  | Iterable<ImageSource>;
+
 export declare namespace ImageClassifier {
   /** What a classifier without a card needs. */
   interface Parts {
@@ -35,18 +51,32 @@ export declare namespace ImageClassifier {
     /** Names of the classes, or where a JSON file of them is. */
     readonly labels?: Labels | FileSource | undefined;
   }
+  /** What {@link ImageClassifier.classify} does unless its own options say otherwise. */
+  type Defaults = ClassSelection & ImageView;
+  /** Options of {@link ImageClassifier.create} with a card. */
+  type CardOptions = InferenceSession.SessionOptions & Defaults;
   /** Options of {@link ImageClassifier.create} with a model. */
-  type ModelOptions = InferenceSession.SessionOptions & Parts;
+  type ModelOptions = InferenceSession.SessionOptions & Parts & Defaults;
+  /** Options of {@link ImageClassifier.create} with a session. */
+  type OnSessionOptions = Parts & Defaults & { readonly signal?: AbortSignal | undefined };
   /** Options of {@link ImageClassifier.classify}. */
-  interface ClassifyOptions {
-    /** How many classes at most. Default 5. */
-    readonly topK?: number | undefined;
-    /** Leaves out classes with a lower score. */
-    readonly threshold?: number | undefined;
+  interface ClassifyOptions extends ClassSelection, ImageView {
     /** Gives up waiting: `classify` rejects with the signal's reason at once. */
     readonly signal?: AbortSignal | undefined;
   }
+  /** Options of {@link ImageClassifier.classifyStream}. */
+  interface StreamOptions extends ClassSelection, ImageView {
+    /** Ends the iteration, without an error. */
+    readonly signal?: AbortSignal | undefined;
+    /**
+     * Time constant in milliseconds over which scores are averaged: after time `t` the scores so far weigh
+     * `exp(-t / smoothing)`, the new ones the rest. 0, the default: not at all.
+     */
+    readonly smoothing?: number | undefined;
+  }
 }
+
+const DEFAULTS = ['topK', 'threshold', 'allow', 'deny', 'region', 'rotation'] as const satisfies readonly OptionName[];
 
 /**
  * Classifies pictures.
@@ -65,15 +95,14 @@ export class ImageClassifier {
   readonly card: ModelCard | undefined;
   /** Names of the classes. */
   readonly labels: Labels | undefined;
-  readonly #info: ClassifierInfo;
+  readonly #calls: Calls;
   readonly #ownsSession: boolean;
-  #timings: Timings | undefined;
 
-  private constructor(session: InferenceSession, info: ClassifierInfo, ownsSession: boolean) {
+  private constructor(session: InferenceSession, { card, labels }: ClassifierInfo, calls: Calls, ownsSession: boolean) {
     this.session = session;
-    this.card = info.card;
-    this.labels = info.labels;
-    this.#info = info;
+    this.card = card;
+    this.labels = labels;
+    this.#calls = calls;
     this.#ownsSession = ownsSession;
   }
 
@@ -83,7 +112,7 @@ export class ImageClassifier {
    * @param card address of the card (a JSON file), or the card itself as a file
    * @throws LoadError `INVALID_CARD` and what {@link InferenceSession.create} throws
    */
-  static create(card: FileSource, options?: InferenceSession.SessionOptions): Promise<ImageClassifier>;
+  static create(card: FileSource, options?: ImageClassifier.CardOptions): Promise<ImageClassifier>;
   /**
    * A classifier without a card.
    *
@@ -94,30 +123,48 @@ export class ImageClassifier {
   /**
    * A classifier on a session that is there already, and which {@link ImageClassifier.release} does not release.
    */
-  static create(session: InferenceSession, options: ImageClassifier.Parts & { readonly signal?: AbortSignal | undefined }): Promise<ImageClassifier>;
+  static create(session: InferenceSession, options: ImageClassifier.OnSessionOptions): Promise<ImageClassifier>;
   static async create(
     source: FileSource | InferenceSession,
-    options: InferenceSession.SessionOptions & Partial<ImageClassifier.Parts> = {},
+    options: InferenceSession.SessionOptions & Partial<ImageClassifier.Parts> & ImageClassifier.Defaults = {},
   ): Promise<ImageClassifier> {
-    const { input, output, labels, ...sessionOptions } = options;
-    if (source instanceof InferenceSession) {
-      checkOptions(options, ['input', 'output', 'labels', 'signal']);
+    const { input, output, labels, topK, threshold, allow, deny, region, rotation, ...sessionOptions } = options;
+    const onSession = source instanceof InferenceSession;
+    checkOptions(options, [
+      ...(onSession ? (['signal'] as const) : SESSION_OPTIONS),
+      ...(onSession || input ? (['input', 'output', 'labels'] as const) : []),
+      ...DEFAULTS,
+    ]);
+    const calls = import('./classify.js');
+    // Awaited later; until then a failure is not unhandled.
+    calls.catch(() => undefined);
+    let session: InferenceSession;
+    let info: ClassifierInfo | undefined;
+    if (onSession) {
       if (!input) invalid('input', input, 'how pictures become the input of the model');
-      const { client } = source;
+      session = source;
       const { signal } = options;
-      const loaded = await abortable(toLabels(labels, client.worker, signal), signal);
-      return new ImageClassifier(source, await client.call('classifier', { input, output, labels: loaded }, { signal }), false);
+      const loaded = await abortable(toLabels(labels, session.client.worker, signal), signal);
+      info = await session.client.call('classifier', { input, output, labels: loaded }, { signal });
+    } else {
+      const parts = input ? { model: source, classifier: { input, output, labels } } : { card: source };
+      const [opened, { classifier }] = await InferenceSession.open(parts, sessionOptions);
+      session = opened;
+      info = classifier;
     }
-    checkOptions(options, input ? [...SESSION_OPTIONS, 'input', 'output', 'labels'] : SESSION_OPTIONS);
-    const parts = input ? { model: source, classifier: { input, output, labels } } : { card: source };
-    const [session, { classifier }] = await InferenceSession.open(parts, sessionOptions);
-    if (!classifier) throw new Error('no classifier');
-    return new ImageClassifier(session, classifier, true);
+    try {
+      if (!info) throw new Error('no classifier');
+      const defaults = { topK, threshold, allow, deny, region, rotation };
+      return new ImageClassifier(session, info, new (await calls).Calls(session.client, info, defaults), !onSession);
+    } catch (error) {
+      if (!onSession) await session.release();
+      throw error;
+    }
   }
 
   /** Milliseconds of the steps of the last classification that has finished. */
   get timings(): Timings | undefined {
-    return this.#timings;
+    return this.#calls.timings;
   }
 
   /**
@@ -125,33 +172,48 @@ export class ImageClassifier {
    *
    * @param image pictures from other origins need CORS
    * @returns the best classes, best first
-   * @throws ImageError when the picture cannot be used, SessionReleasedError, RuntimeCrashError
+   * @throws ImageError when the picture cannot be used, InputError, SessionReleasedError, RuntimeCrashError
    */
-  async classify(image: ImageSource, options: ImageClassifier.ClassifyOptions = {}): Promise<ClassificationResult> {
-    checkOptions(options, ['topK', 'threshold', 'signal']);
-    const { topK = 5, threshold, signal } = options;
-    signal?.throwIfAborted();
-    const { input, output, labels } = this.#info;
-    const { best, timings } = await abortable(this.#prepare(image), signal)
-      .then((portable) => {
-        const request = { image: portable, input, activation: output?.activation, topK, threshold };
-        return this.session.client.call('classify', request, { signal, transfer: transferOfImage(portable) });
-      })
-      .catch((error: unknown) => {
-        // Bitmaps of another origin cannot even be posted.
-        throw specific(error instanceof DOMException && error.name === 'DataCloneError' ? unreadable(error) : error);
-      });
-    this.#timings = timings;
-    const named = best.map(({ index, score }) => ({ label: labels?.[index] ?? `class ${index}`, score, index }));
-    return Object.assign(named, { timings });
+  classify(image: ImageSource, options?: ImageClassifier.ClassifyOptions): Promise<ClassificationResult>;
+  /**
+   * Classifies several pictures: in one run where the model takes any number, otherwise in as many as it takes.
+   *
+   * @returns the best classes of each, all with the timings of the whole
+   * @throws as for one picture; the error's `index` says which
+   */
+  classify(images: readonly ImageSource[], options?: ImageClassifier.ClassifyOptions): Promise<ClassificationResult[]>;
+  async classify(
+    image: ImageSource | readonly ImageSource[],
+    options: ImageClassifier.ClassifyOptions = {},
+  ): Promise<ClassificationResult | ClassificationResult[]> {
+    checkOptions(options, [...DEFAULTS, 'signal']);
+    options.signal?.throwIfAborted();
+    const several = Array.isArray(image);
+    const { results } = await this.#calls.classify(several ? (image as readonly ImageSource[]) : [image as ImageSource], options, several);
+    if (several) return results;
+    const [result] = results;
+    if (!result) throw new Error('no result');
+    return result;
   }
 
-  async #prepare(image: ImageSource): Promise<PortableImage> {
-    const portable = await toPortable(image);
-    if (this.session.canDecode || 'data' in portable) return portable;
-    // The worker has nothing to draw on.
-    const { decode } = await import('./runtime.js');
-    return decode(portable);
+  /**
+   * Classifies pictures as they come: an async iterator of results. A picture is taken when the one before has been dealt
+   * with, and it is always the newest there is: of a video, a track or a stream, those in between are dropped. Pictures
+   * from an iterable are pulled one by one. Ends when the video ends or the signal is aborted.
+   *
+   * @example
+   * ```ts
+   * for await (const [best] of classifier.classifyStream(video, { signal, smoothing: 500 })) show(best);
+   * ```
+   */
+  classifyStream(source: ImageStream, options: ImageClassifier.StreamOptions = {}): AsyncGenerator<StreamResult, void, void> {
+    checkOptions(options, [...DEFAULTS, 'signal', 'smoothing']);
+    return this.#stream(source, options);
+  }
+
+  async *#stream(source: ImageStream, options: ImageClassifier.StreamOptions): AsyncGenerator<StreamResult, void, void> {
+    const { classifyStream } = await import('./classify-stream.js');
+    yield* classifyStream(this.#calls, source, options);
   }
 
   /** Releases the session, unless it came from outside. */

@@ -7,7 +7,7 @@ import type { PortableImage } from './protocol.js';
 import { copyBytes } from './tensor.js';
 import type { Pixels } from './types.js';
 
-/** What can be classified. */
+/** Whatever is a picture in a page. */
 export type ImageSource =
   | HTMLImageElement
   | HTMLVideoElement
@@ -70,7 +70,7 @@ export async function toPortable(image: ImageSource): Promise<PortableImage> {
         actual: tag,
         hint:
           typeof image === 'string'
-            ? 'To classify an address, fetch it and pass the Blob: (await fetch(url)).blob().'
+            ? 'Of an address, fetch it and pass the Blob: await (await fetch(url)).blob().'
             : 'Pass one of those; if it comes from the page, check that the element was found.',
       });
   }
@@ -92,7 +92,7 @@ async function capture(image: ImageBitmapSource, width: number, height: number, 
 }
 
 function toPixels(image: Pixels | ImageData): Promise<ImageBitmap> | Pixels {
-  const { data, width, height } = image;
+  const { data, width, height, orientation } = image as Pixels;
   checkSize(width, height, 'Pass { data, width, height }.');
   const type = tagOf(data);
   if (type !== 'Uint8Array' && type !== 'Uint8ClampedArray') {
@@ -112,11 +112,16 @@ function toPixels(image: Pixels | ImageData): Promise<ImageBitmap> | Pixels {
   }
   // Drawing it converts the colours.
   if ('colorSpace' in image && image.colorSpace !== 'srgb') return capture(image, width, height, '');
-  return { data: copyBytes(data), width, height };
+  return { data: copyBytes(data), width, height, orientation };
 }
 
 /** What has to be given away when the picture is posted. */
 export function transferOfImage(image: PortableImage): Transferable[] {
   if ('data' in image) return [image.data.buffer as ArrayBuffer];
   return image instanceof Blob ? [] : [image];
+}
+
+/** Gives back the memory of a picture that is not going to be posted. */
+export function closeImage(image: PortableImage): void {
+  if ('close' in image) image.close();
 }

@@ -1,5 +1,16 @@
 // The package's interface. Importing it has no side effect: workers and wasm start with the first session.
 
+export type { CacheLike } from './cache.js';
+export {
+  compileModel,
+  type CompileOptions,
+  type Fallback,
+  type FallbackNode,
+  inspectModel,
+  type ModelInspection,
+  type PlanStep,
+  type PlanVariant,
+} from './compile.js';
 export {
   type ErrorCode,
   type ErrorDetails,
@@ -13,9 +24,22 @@ export {
   SessionReleasedError,
   type UnknownOperator,
 } from './errors.js';
-export { type Classification, type ClassificationResult, ImageClassifier } from './image-classifier.js';
+export { type Classification, type ClassificationResult, ImageClassifier, type ImageStream, type StreamResult } from './image-classifier.js';
 export type { ImageSource } from './image.js';
 export { InferenceSession } from './session.js';
 export type { FileSource } from './source.js';
 export { Tensor, type TensorConstructor } from './tensor.js';
-export type { ClassifierOutput, ImageInput, Labels, ModelCard, Pixels, ProgressInfo, RuntimeInfo, SessionMemory, Timings } from './types.js';
+export type {
+  ClassifierOutput,
+  ClassSelection,
+  ImageInput,
+  ImageView,
+  Labels,
+  ModelCard,
+  Pixels,
+  ProgressInfo,
+  Region,
+  RuntimeInfo,
+  SessionMemory,
+  Timings,
+} from './types.js';

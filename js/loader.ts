@@ -1,71 +1,74 @@
-// Downloads with progress, and says what is wrong with the answer when something is.
+// Downloads with progress, and notices when what arrives is not what was wanted. What is seldom needed has files of its
+// own: diagnose.ts says what is wrong with an answer, resume.ts goes on where a download broke off.
 
 import { describe, InferenceError } from './errors.js';
-import type { Source } from './protocol.js';
+import type { Emit, ResponseHead, Source } from './protocol.js';
 import { asBytes } from './tensor.js';
-import type { ProgressInfo } from './types.js';
+
+/** What a file should be; `data` is anything. */
+export type Kind = 'model' | 'wasm' | 'card' | 'labels' | 'data';
 
 /** Options of {@link load}. */
 export interface LoadOptions {
+  /** Default: `model`. */
+  readonly kind?: Kind | undefined;
   readonly signal?: AbortSignal | undefined;
-  readonly emit?: ((event: ProgressInfo) => void) | undefined;
-  /** Called once with the first bytes (8 or more, when there are as many); may throw to stop the download. */
-  readonly onHead?: ((head: Uint8Array) => void) | undefined;
+  readonly emit?: Emit | undefined;
+  /** Called with the first bytes (16 or more, when there are as many); may throw to stop the download. */
+  readonly onHead?: ((head: Uint8Array) => void | Promise<void>) | undefined;
+  /** Called as soon as it is known how many bytes there are; may throw to stop the download. */
+  readonly onSize?: ((bytes: number) => void | Promise<void>) | undefined;
+  /** Called with the headers of a server's answer. */
+  readonly onHeaders?: ((headers: Headers) => void) | undefined;
   /** Bytes to expect when the server does not say. */
   readonly size?: number | undefined;
   /** `sha256-<base64>`, as in the integrity attribute of HTML; sha384 and sha512 too. */
   readonly integrity?: string | undefined;
+  /** How addresses are loaded; directly when left out. */
+  readonly via?: Via | undefined;
+}
+
+/** A way to load addresses: through a cache. */
+export type Via = (source: Source & { url: string }, options: LoadOptions) => Promise<Uint8Array>;
+
+/** A source whose body is there. */
+export interface Opened extends Source {
+  /** Those of the answer, when the body was fetched from `url` just now: then it can be fetched again. */
+  readonly headers?: Headers | undefined;
 }
 
 /** Largest buffer that is set aside on the word of a server alone. */
 const MAX_TRUSTED_LENGTH = 1 << 28;
 /** Shortest time between two progress events, in milliseconds. */
 const PROGRESS_INTERVAL = 40;
+/** How many bytes have to be there before they are looked at. */
+const HEAD = 16;
+/** And how many of them are. */
+const SAMPLE = 64;
+/** How often one download may break off and be taken up again. */
+const MAX_RESUMES = 3;
 
 /**
  * The bytes of a source.
  *
- * @throws LoadError `HTTP_ERROR`, `HTML_RESPONSE`, `NETWORK_ERROR` or `INTEGRITY`
+ * @throws LoadError `HTTP_ERROR`, `HTML_RESPONSE`, `NETWORK_ERROR` or `INTEGRITY`; what {@link LoadOptions.kind} calls for
+ * when the file is something else
  */
 export async function load(source: Source, options: LoadOptions = {}): Promise<Uint8Array> {
   const { file, url } = source;
-  const emit = options.emit ?? (() => undefined);
-  emit({ status: 'initiate', file });
-  const { body, head } = source.body ? source : await open(source, options.signal);
-  if (head && (head.status < 200 || head.status > 299)) {
-    throw new InferenceError('HTTP_ERROR', `The server answered ${`${head.status} ${head.statusText}`.trim()} for ${url ?? file}`, {
-      actual: String(head.status),
-      hint: head.status === 0 ? 'The answer is opaque: fetch it with CORS.' : 'Check the address; relative ones resolve against the page.',
-    });
-  }
-  emit({ status: 'download', file });
-  const check = (start: Uint8Array): void => {
-    if (looksLikeHtml(start, head?.type)) {
-      throw new InferenceError('HTML_RESPONSE', `The server answered with an HTML page for ${url ?? file}`, {
-        actual: head?.type,
-        hint: 'The address is probably wrong and the server sends its start or error page instead of the file.',
-      });
-    }
-    options.onHead?.(start);
-  };
-  let bytes: Uint8Array;
-  if (body instanceof Uint8Array || body instanceof Blob) {
-    try {
-      bytes = body instanceof Blob ? asBytes(await body.arrayBuffer()) : body;
-    } catch (cause) {
-      throw networkError(`${file} could not be read`, cause);
-    }
-    check(bytes);
-  } else {
-    bytes = await readAll(body, source, head?.length || options.size, emit, check, options.signal);
-  }
-  await verify(bytes, file, options.integrity);
-  emit({ status: 'done', file });
+  const all = { ...options, integrity: options.integrity ?? source.integrity };
+  options.emit?.({ status: 'initiate', file });
+  const bytes =
+    options.via && !source.body && url !== undefined && /^https?:/.test(url)
+      ? await options.via({ ...source, url }, all)
+      : await receive(source.body ? source : await open(source, all), all);
+  options.emit?.({ status: 'done', file });
   return bytes;
 }
 
-/** Head and body of a fetched address. */
-async function open({ file, url = file }: Source, signal: AbortSignal | undefined): Promise<Source & { body: NonNullable<Source['body']> }> {
+/** Head and body of an address. `headers` are sent along. */
+export async function open(source: Source, { signal }: LoadOptions, headers?: HeadersInit): Promise<Opened> {
+  const { file, url = file } = source;
   if (url.startsWith('file:') && isNode()) {
     try {
       // Node's fetch does not read files.
@@ -75,20 +78,50 @@ async function open({ file, url = file }: Source, signal: AbortSignal | undefine
       throw networkError(`${url} could not be read`, cause, 'Check that the file exists.');
     }
   }
-  let response: Response;
   try {
-    response = await fetch(url, { signal: signal ?? null });
+    const response = await fetch(url, { signal: signal ?? null, ...(headers && { headers }) });
+    return { ...source, body: response.body ?? new Uint8Array(), head: headOf(response), headers: response.headers };
   } catch (cause) {
+    signal?.throwIfAborted();
     throw networkError(`${url} could not be fetched`, cause);
   }
-  return { file, body: response.body ?? new Uint8Array(), head: headOf(response) };
+}
+
+/** The bytes of an opened source, checked. */
+export async function receive(source: Opened, options: LoadOptions): Promise<Uint8Array> {
+  const { file, body, head } = source;
+  if (head && (head.status < 200 || head.status > 299)) throw await (await diagnose()).httpError(source);
+  if (source.headers) options.onHeaders?.(source.headers);
+  options.emit?.({ status: 'download', file });
+  let bytes: Uint8Array;
+  if (body instanceof Uint8Array || body instanceof Blob) {
+    await options.onSize?.(body instanceof Blob ? body.size : body.length);
+    try {
+      bytes = body instanceof Blob ? asBytes(await body.arrayBuffer()) : body;
+    } catch (cause) {
+      throw networkError(`${file} could not be read`, cause);
+    }
+    await check(bytes, source, options);
+  } else {
+    bytes = await readAll(source, options);
+  }
+  if (options.integrity !== undefined) await (await import('./integrity.js')).verify(bytes, file, options.integrity);
+  return bytes;
 }
 
 /** What matters of an answer's head. */
-export function headOf({ status, statusText, headers }: Response): NonNullable<Source['head']> {
+export function headOf({ status, statusText, headers }: Response): ResponseHead {
   // The announced length of a compressed answer is not that of the contents.
   const length = headers.has('content-encoding') ? 0 : Number(headers.get('content-length'));
-  return { status, statusText, type: headers.get('content-type') ?? '', length };
+  const etag = headers.get('etag') ?? '';
+  return {
+    status,
+    statusText,
+    type: headers.get('content-type') ?? '',
+    length,
+    // A weak tag stands for the same contents in other bytes.
+    validator: (etag.startsWith('"') ? etag : headers.get('last-modified')) ?? '',
+  };
 }
 
 /** The error of a download that failed. */
@@ -99,29 +132,46 @@ export function networkError(message: string, cause: unknown, hint?: string): In
   });
 }
 
-/** Reads a stream into one buffer. `expected` only sizes the first buffer. */
-async function readAll(
-  body: ReadableStream<Uint8Array> | undefined,
-  { file, url }: Source,
-  expected: number | undefined,
-  emit: (event: ProgressInfo) => void,
-  check: (start: Uint8Array) => void,
-  signal: AbortSignal | undefined,
-): Promise<Uint8Array> {
-  let total = expected !== undefined && expected > 0 ? expected : undefined;
+/** Reads a stream into one buffer. */
+async function readAll(source: Opened, options: LoadOptions): Promise<Uint8Array> {
+  const { file, url } = source;
+  const { signal, emit, onSize } = options;
+  let { head } = source;
+  // Only sizes the first buffer, and says what part has arrived.
+  let total = head?.length || options.size || undefined;
+  if (total !== undefined) await onSize?.(total);
   let buffer = new Uint8Array(Math.min(total ?? 1 << 16, MAX_TRUSTED_LENGTH));
   let loaded = 0;
   let checked = false;
   let reported = 0;
-  const reader = body?.getReader();
+  let resumes = 0;
+  let reader = (source.body as ReadableStream<Uint8Array> | undefined)?.getReader();
   // What is left of the body is of no use; that it cannot be cancelled either is no news.
   const cancel = (): void => void reader?.cancel().catch(() => undefined);
   signal?.addEventListener('abort', cancel);
   try {
     for (;;) {
-      const { value: chunk, done } = (await reader?.read().catch((cause: unknown) => {
-        throw networkError(`The download of ${url ?? file} broke off after ${loaded} bytes`, cause);
-      })) ?? { done: true, value: undefined };
+      let done = true;
+      let chunk: Uint8Array | undefined;
+      try {
+        if (reader) ({ done, value: chunk } = await reader.read());
+      } catch (cause) {
+        signal?.throwIfAborted();
+        const again = source.headers && url !== undefined && ++resumes <= MAX_RESUMES;
+        const next = again ? await (await import('./resume.js')).resume(url, head, loaded, resumes, signal) : undefined;
+        if (!next) throw networkError(`The download of ${url ?? file} broke off after ${loaded} bytes`, cause);
+        if (next.body) {
+          reader = next.body.getReader();
+          if (next.head) {
+            // From the beginning.
+            head = next.head;
+            total = head.length || options.size || undefined;
+            loaded = 0;
+            checked = false;
+          }
+        }
+        continue;
+      }
       signal?.throwIfAborted();
       if (chunk) {
         if (loaded + chunk.length > buffer.length) {
@@ -132,17 +182,20 @@ async function readAll(
         buffer.set(chunk, loaded);
         loaded += chunk.length;
       }
-      if (!checked && (done || loaded >= 8)) {
+      if (!checked && (done || loaded >= HEAD)) {
         checked = true;
-        check(buffer.subarray(0, loaded));
+        await check(buffer.subarray(0, loaded), { ...source, head }, options);
       }
       if (total !== undefined && (loaded > total || done)) total = done ? loaded : undefined;
       const now = performance.now();
       if (done || now - reported >= PROGRESS_INTERVAL) {
         reported = now;
-        emit({ status: 'progress', file, loaded, ...(total && { total, progress: (100 * loaded) / total }) });
+        emit?.({ status: 'progress', file, loaded, ...(total && { total, progress: (100 * loaded) / total }) });
       }
-      if (done) return buffer.subarray(0, loaded);
+      if (done) {
+        await onSize?.(loaded);
+        return buffer.subarray(0, loaded);
+      }
     }
   } catch (error) {
     cancel();
@@ -152,42 +205,27 @@ async function readAll(
   }
 }
 
-/** Whether the first bytes are those of a web page. No file that is loaded here starts with `<`. */
-function looksLikeHtml(start: Uint8Array, type = ''): boolean {
-  const first = start.find((byte, i) => byte > 0x20 && !(i < 3 && [0xef, 0xbb, 0xbf][i] === byte));
-  // Some servers call every file they do not know HTML: then only a start that is text counts.
-  const text = start[0] === undefined || (start[0] > 0x20 && start[0] < 0x7f && !isPlan(start));
-  return first === 0x3c || (/^text\/html/i.test(type) && text);
+/** Looks at the first bytes. */
+async function check(start: Uint8Array, source: Source, { kind = 'model', onHead }: LoadOptions): Promise<void> {
+  const text = String.fromCharCode(...start.subarray(0, SAMPLE));
+  // Cheap, and true of some files that are in order: data may start with anything.
+  const odd =
+    kind === 'card' || kind === 'labels'
+      ? !/^\s*[{[]/.test(text)
+      : text.startsWith('\x1f\x8b') || /^\s*(<|[{[]|\xef\xbb\xbf)|^(PK|(?!TRACTLET)[ -~]{8})/.test(text);
+  if (odd) {
+    const error = (await diagnose()).wrongFile(text, source, kind);
+    if (error) throw error;
+  }
+  await onHead?.(start);
 }
+
+ 
+const diagnose = () => import('./diagnose.js');
 
 /** Whether the bytes are a plan of the engine rather than an ONNX model. */
 export function isPlan(start: Uint8Array): boolean {
   return String.fromCharCode(...start.subarray(0, 8)) === 'TRACTLET';
-}
-
-async function verify(bytes: Uint8Array, file: string, integrity: string | undefined): Promise<void> {
-  if (integrity === undefined) return;
-  const [, bits, expected] = /^sha(256|384|512)-([A-Za-z0-9+/]+=*)$/.exec(integrity.trim()) ?? [];
-  if (bits === undefined || expected === undefined) {
-    throw new InferenceError('INVALID_OPTION', `The integrity ${JSON.stringify(integrity)} is not understood`, {
-      expected: 'sha256-<base64>',
-      actual: integrity,
-    });
-  }
-  if (!canVerify()) {
-    throw new InferenceError('UNSUPPORTED_ENVIRONMENT', 'Integrity can only be checked in a secure context', {
-      hint: 'Serve the page over https (or from localhost), or leave integrity out.',
-    });
-  }
-  const digest = new Uint8Array(await crypto.subtle.digest(`SHA-${bits}`, bytes as Uint8Array<ArrayBuffer>));
-  const actual = btoa(String.fromCharCode(...digest));
-  if (actual !== expected) {
-    throw new InferenceError('INTEGRITY', `${file} is not the file that was expected`, {
-      expected: integrity,
-      actual: `sha${bits}-${actual}`,
-      hint: 'It was changed, or damaged on the way: download it again, or correct the hash.',
-    });
-  }
 }
 
 /** Whether hashes can be computed: browsers do so in secure contexts only. */

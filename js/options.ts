@@ -23,6 +23,13 @@ const isObject = (value: unknown): boolean => typeof value === 'object' && value
 const isFunction = (value: unknown): boolean => typeof value === 'function';
 const isBoolean = (value: unknown): boolean => typeof value === 'boolean';
 
+const isSize = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+const isShapes = (value: object): boolean =>
+  isObject(value) && Object.values(value).every((shape) => Array.isArray(shape) && shape.every(isSize));
+const LIST_OF_CLASSES = 'a list of labels or class numbers';
+const isListOfClasses = (value: unknown): boolean =>
+  Array.isArray(value) && value.every((entry) => typeof entry === 'string' || (Number.isSafeInteger(entry) && (entry as number) >= 0));
+
 const CHECKS = {
   wasm: ['an object { engine, engineThreads, compiler }', isObject],
   signal: ['an AbortSignal', (value: object) => isObject(value) && 'aborted' in value],
@@ -33,9 +40,14 @@ const CHECKS = {
   ],
   freeDimensionOverrides: [
     'an object from dimension name to a whole number',
-    (value: object) => isObject(value) && Object.values(value).every((size) => Number.isSafeInteger(size) && size >= 0),
+    (value: object) => isObject(value) && Object.values(value).every(isSize),
   ],
+  shapes: ['a list of objects from input name to sizes', (value: unknown) => Array.isArray(value) && value.every(isShapes)],
   allowNaN: ['true or false', isBoolean],
+  cache: [
+    'true, false, or a cache with match and put',
+    (value: Partial<Record<'match' | 'put', unknown>>) => isBoolean(value) || (isObject(value) && isFunction(value.match) && isFunction(value.put)),
+  ],
   integrity: ['sha256-<base64>', (value: unknown) => typeof value === 'string'],
   worker: ['true or false', isBoolean],
   threads: ['a whole number above 0', (value: number) => Number.isSafeInteger(value) && value > 0],
@@ -47,6 +59,11 @@ const CHECKS = {
     'a list of names, an object from index to name, or the address of a JSON file of either',
     (value: unknown) => isObject(value) || Array.isArray(value) || typeof value === 'string',
   ],
+  region: ['an object { x, y, width, height, unit? }', isObject],
+  rotation: ['0, 90, 180 or 270', (value: unknown) => [0, 90, 180, 270].includes(value as number)],
+  allow: [LIST_OF_CLASSES, isListOfClasses],
+  deny: [LIST_OF_CLASSES, isListOfClasses],
+  smoothing: ['a number of milliseconds, 0 or more', (value: number) => Number.isFinite(value) && value >= 0],
   topK: ['a whole number above 0', (value: number) => Number.isSafeInteger(value) && value > 0],
   threshold: ['a number', (value: number) => Number.isFinite(value)],
 } satisfies Record<string, Check>;

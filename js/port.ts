@@ -1,7 +1,8 @@
 // Starts a runtime, in a worker or in this thread, and hands out the line to it.
 
+import { embeddedWorker } from './embedded.js';
 import { describe, failure } from './errors.js';
-import type { Call, Reply } from './protocol.js';
+import type { Call, Cancel, Reply } from './protocol.js';
 
 /** A line to a runtime. */
 export interface Port {
@@ -9,9 +10,12 @@ export interface Port {
   readonly worker: boolean;
   /** May throw a DataCloneError. */
   post(call: Call, transfer: Transferable[]): void;
-  onReply: (reply: Reply) => void;
+  /** Stops a call as soon as possible; its reply still comes. */
+  cancel(id: number): void;
+  // Absent until they are set: where a function without parameters stands first, Rollup drops the arguments of the calls.
+  onReply?: (reply: Reply) => void;
   /** The runtime is lost. */
-  onCrash: (message: string) => void;
+  onCrash?: (message: string) => void;
   /** Stops it at once and gives its memory back. */
   close(): void;
 }
@@ -23,9 +27,8 @@ export interface Port {
  */
 export async function openPort(wanted: boolean | undefined): Promise<Port> {
   if (wanted ?? (typeof document !== 'undefined' && typeof Worker === 'function')) {
-    const attempts = [startWorker, startWorkerFromBlob];
     let cause: unknown;
-    for (const start of attempts) {
+    for (const start of WAYS) {
       try {
         return await connect(start());
       } catch (error) {
@@ -44,17 +47,36 @@ export async function openPort(wanted: boolean | undefined): Promise<Port> {
   return openLocalPort();
 }
 
+/** How to start a worker, the first that works. */
+const WAYS = INLINE ? [startEmbedded] : [startWorker, startWorkerElsewhere];
+
 function startWorker(): Worker {
   // In one expression, or bundlers do not see it.
   return new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
 }
 
-/** Workers must be of the page's origin: from a CDN, one of the page's own imports the real one. */
-function startWorkerFromBlob(): Worker {
-  const url = resolve('./worker.js', import.meta.url);
+/** Where the script is not where it should be, or is of another origin. */
+function startWorkerElsewhere(): Worker {
+  const here = import.meta.url;
+  const url = resolve('./worker.js', here);
+  // Up to version 7, Vite's development server moves the package's scripts to a folder of its own and forgets the worker.
+  if (here.includes('/.vite/deps/')) return new Worker(resolve('../../tractlet/dist/worker.js', here), { type: 'module' });
   if (url.origin === location.origin) throw new Error(`${url.href} is no module worker`);
-  const blob = URL.createObjectURL(new Blob([`import ${JSON.stringify(url.href)}`], { type: 'text/javascript' }));
-  const worker = new Worker(blob, { type: 'module' });
+  // Workers must be of the page's origin: from a CDN, one of the page's own imports the real one.
+  elsewhere ??= toBlobUrl(`import ${JSON.stringify(url.href)}`);
+  return new Worker(elsewhere, { type: 'module' });
+}
+
+/** Not revoked, as the worker starts its helpers from it. */
+let elsewhere: string | undefined;
+
+function toBlobUrl(script: string): string {
+  return URL.createObjectURL(new Blob([script], { type: 'text/javascript' }));
+}
+
+function startEmbedded(): Worker {
+  const blob = toBlobUrl(embeddedWorker);
+  const worker = new Worker(blob);
   const revoke = (): void => {
     URL.revokeObjectURL(blob);
   };
@@ -77,15 +99,16 @@ function connect(worker: Worker): Promise<Port> {
       post: (call, transfer) => {
         worker.postMessage(call, transfer);
       },
-      onReply: () => undefined,
-      onCrash: () => undefined,
+      cancel: (id) => {
+        worker.postMessage({ tractlet: 'cancel', id } satisfies Cancel);
+      },
       close: () => {
         worker.terminate();
       },
     };
     const fail = (message: string): void => {
       if (alive) {
-        port.onCrash(message);
+        port.onCrash?.(message);
       } else {
         worker.terminate();
         reject(new Error(message));
@@ -96,7 +119,7 @@ function connect(worker: Worker): Promise<Port> {
         alive = true;
         resolve(port);
       } else if (data?.tractlet !== undefined) {
-        port.onReply(data);
+        port.onReply?.(data);
       }
     });
     worker.addEventListener('error', (event) => {
@@ -118,15 +141,16 @@ async function openLocalPort(): Promise<Port> {
     post: (call) => {
       void runtime.handle(call);
     },
-    onReply: () => undefined,
-    onCrash: () => undefined,
+    cancel: (id) => {
+      runtime.cancel(id);
+    },
     close: () => {
       closed = true;
       runtime.dispose();
     },
   };
   const runtime = new Runtime((reply) => {
-    if (!closed) port.onReply(reply);
-  }, startWorker);
+    if (!closed) port.onReply?.(reply);
+  }, WAYS);
   return port;
 }

@@ -1,9 +1,11 @@
 // What is said between the page's thread and the runtime, be it in a worker or in the same thread. Types only.
 // A runtime serves one session, one call at a time: the page keeps the queue (see client.ts).
 
+import type { CacheLike } from './cache.js';
+import type { ModelInspection } from './compile.js';
 import type { ErrorObject } from './errors.js';
-import type { ClassifierOutput, ImageInput, Labels, ModelCard, Pixels, ProgressInfo, SessionMemory, Timings } from './types.js';
-import type { MeasuredStep, ModelInfo, TensorObject } from './wasm-modules.js';
+import type { ClassifierOutput, ImageInput, ImageView, Labels, ModelCard, Pixels, ProgressInfo, SessionMemory, Timings } from './types.js';
+import type { ClassifySpec, MeasuredStep, ModelInfo, RankedClass, TensorObject } from './wasm-modules.js';
 
 /** Something to load: an address, or a body that is already there. */
 export interface Source {
@@ -14,6 +16,8 @@ export interface Source {
   readonly body?: Uint8Array | Blob | ReadableStream<Uint8Array> | undefined;
   /** The head of the HTTP answer whose body this is. */
   readonly head?: ResponseHead | undefined;
+  /** `sha256-<base64>` that belongs to the source itself. */
+  readonly integrity?: string | undefined;
 }
 
 /** The parts of an HTTP answer's head that matter here. */
@@ -23,10 +27,22 @@ export interface ResponseHead {
   readonly type: string;
   /** Length of the body as announced; 0 when unknown. */
   readonly length: number;
+  /** A strong ETag, or the date of the last change: what tells versions apart. Empty when there is none. */
+  readonly validator: string;
 }
 
+/** Told of the steps of loading. */
+export type Emit = (event: Omit<ProgressInfo, 'name'>) => void;
+
 export type WasmName = 'engine' | 'engineThreads' | 'compiler';
-export type WasmSources = Partial<Record<WasmName, Source | WebAssembly.Module | undefined>>;
+/** Where each module is from: `awaited` is one that another session compiles, and which comes by the line. */
+export type WasmSources = Partial<Record<WasmName, Source | WebAssembly.Module | 'awaited' | undefined>>;
+
+/** What is said on the line between a page and a worker that loads: a compiled module, or that there will be none. */
+export interface ModuleMessage {
+  readonly name: WasmName;
+  readonly module: WebAssembly.Module | undefined;
+}
 
 export interface ExternalSource {
   readonly path: string;
@@ -46,6 +62,10 @@ export interface ClassifierInfo {
   readonly output?: ClassifierOutput | undefined;
   readonly labels?: Labels | undefined;
   readonly card?: ModelCard | undefined;
+  /** Classes of the model; undefined where it does not say. */
+  readonly classes: number | undefined;
+  /** Whether pictures can be decoded there. */
+  readonly canDecode: boolean;
 }
 
 export interface OpenRequest {
@@ -55,6 +75,12 @@ export interface OpenRequest {
   /** Absent when a card has it, or when the session is no classifier. */
   readonly classifier?: ClassifierSpec | undefined;
   readonly wasm: WasmSources;
+  /** For modules, where there is a worker, see {@link ModuleMessage}. */
+  readonly line?: MessagePort | undefined;
+  /** Where downloads are kept; a port where it is the page that has it, see cache-port.ts. */
+  readonly cache: boolean | CacheLike | MessagePort;
+  /** Whether anyone wants to know how the loading goes on. */
+  readonly progress: boolean;
   readonly externalData: readonly ExternalSource[];
   readonly freeDimensionOverrides?: Readonly<Record<string, number>> | undefined;
   readonly allowNaN: boolean;
@@ -75,27 +101,57 @@ export interface OpenResult {
   readonly threads: number;
   /** Why there are not more. */
   readonly threadsReason: string | undefined;
-  /** The modules in use, for the next worker. */
-  readonly modules: Partial<Record<WasmName, WebAssembly.Module>>;
   readonly classifier?: ClassifierInfo | undefined;
-  /** Whether pictures can be decoded there. */
-  readonly canDecode: boolean;
+}
+
+/** What to compile, or to look into. */
+export interface CompileRequest extends OpenRequest {
+  readonly model: Source;
+  readonly shapes: readonly Readonly<Record<string, readonly number[]>>[];
+}
+
+export interface CompileResult {
+  readonly plan: Uint8Array;
+}
+
+export interface InspectResult extends Omit<ModelInspection, 'inputs' | 'outputs' | 'metadata'> {
+  readonly info: ModelInfo;
 }
 
 /** A picture as it is posted. */
 export type PortableImage = Pixels | Blob | ImageBitmap | VideoFrame;
 
 export interface ClassifyRequest {
-  readonly image: PortableImage;
+  readonly images: readonly PortableImage[];
+  /** Whether errors say which of them they are about. */
+  readonly numbered: boolean;
   readonly input: ImageInput;
-  readonly activation: ClassifierOutput['activation'];
-  readonly topK: number;
-  readonly threshold: number | undefined;
+  readonly view: ImageView;
+  readonly spec: ClassifySpec;
+  /** For a picture of a stream. */
+  readonly smoothing?: Smoothing | undefined;
+}
+
+/** Averages the scores with those of earlier pictures. */
+export interface Smoothing {
+  /** Of the pictures so far; undefined for the first one. */
+  readonly average?: Float32Array | undefined;
+  /** Its weight, 0 to 1. */
+  readonly keep: number;
 }
 
 export interface ClassifyResult {
-  readonly best: readonly { readonly index: number; readonly score: number }[];
+  /** The best classes of each picture. */
+  readonly best: readonly (readonly RankedClass[])[];
   readonly timings: Timings;
+  /** For the next picture of the stream. */
+  readonly average?: Float32Array | undefined;
+}
+
+export interface PreprocessRequest {
+  readonly image: PortableImage;
+  readonly input: ImageInput;
+  readonly view: ImageView;
 }
 
 export interface RunRequest {
@@ -117,7 +173,12 @@ export interface Methods {
   classifier: [ClassifierSpec, ClassifierInfo];
   run: [RunRequest, RunResult];
   classify: [ClassifyRequest, ClassifyResult];
+  /** Loads the engine alone, for `preprocess`; gives whether pictures can be decoded there. */
+  engine: [{ readonly wasm: WasmSources }, { readonly canDecode: boolean }];
+  preprocess: [PreprocessRequest, { readonly outputs: [TensorObject] }];
   memory: [undefined, SessionMemory];
+  compile: [CompileRequest, CompileResult];
+  inspect: [CompileRequest, InspectResult];
 }
 
 export type Method = keyof Methods;
@@ -125,7 +186,13 @@ export type Method = keyof Methods;
 // Every message has the field `tractlet`, so that others may post on the same worker.
 
 /** To the runtime. */
-export type Call = { [M in Method]: { tractlet: 'call'; id: number; method: M; request: Methods[M][0] } }[Method];
+export type Call = { [M in Method]: { tractlet: 'call'; id: number; method: M; request: Methods[M][0]; stoppable: boolean } }[Method];
+
+/** To the runtime: nobody waits for that call any more. Its reply, which is still due, says when it has stopped. */
+export interface Cancel {
+  readonly tractlet: 'cancel';
+  readonly id: number;
+}
 
 /** From the runtime. */
 export type Reply =

@@ -2,30 +2,41 @@
 // same code serves a worker (worker.ts) and the page's own thread (port.ts).
 
 import createEngine from '#engine';
-import { beside, integrityOf, loadCard, loadLabels } from './card.js';
+import type { CardParts } from './card.js';
 import { describe, type ErrorObject, InferenceError, toObject } from './errors.js';
-import { canVerify, isPlan, load, type LoadOptions } from './loader.js';
-import { canDecode, decode } from './pixels.js';
+import { isPlan, load, type LoadOptions, type Via } from './loader.js';
+import { type Loaded, ModelFiles } from './model.js';
+import { awaitModules, post as postModule, without } from './modules.js';
+import type { KeptPlans } from './kept-plans.js';
 import type {
   Call,
   ClassifierInfo,
   ClassifierSpec,
   ClassifyRequest,
   ClassifyResult,
+  CompileRequest,
+  CompileResult,
+  Emit,
+  InspectResult,
   Method,
   Methods,
   OpenRequest,
   OpenResult,
+  PreprocessRequest,
   Reply,
   RunRequest,
   RunResult,
+  Source,
+  WasmName,
 } from './protocol.js';
-import type { ProgressInfo, SessionMemory } from './types.js';
 import type { Crew } from './threads.js';
-import type { CompiledModel, CompilerModule, EngineModule, EngineSession, Init, ModelInfo } from './wasm-modules.js';
-import { compilerFiles, engineFiles, loadModule } from './wasm.js';
+import { turn } from './turn.js';
+import type { Labels, SessionMemory } from './types.js';
+import type { CompiledModel, CompilerModule, EngineModule, EngineSession, Exports, Host, Init, ModelInfo, TensorObject } from './wasm-modules.js';
+import { loadModule } from './wasm.js';
 
-export { decode } from './pixels.js';
+/** Bytes of memory at which a crash is for want of more. */
+const NEARLY_FULL = 3 * 2 ** 30;
 
 /** Sends a reply; what is in `transfer` is given away. */
 export type Post = (reply: Reply, transfer: Transferable[]) => void;
@@ -44,48 +55,73 @@ interface Started {
   readonly threadsReason: string | undefined;
 }
 
+/** Gives a module, loading it once. */
+type Start = (name: WasmName) => Promise<WebAssembly.Module>;
+
 /** More have not been measured to be worth their memory, unless someone asks for them. */
 const MOST_THREADS = 4;
 
 /** Why there can be but one thread. */
 function whyOne({ engineOnly }: OpenRequest): string | undefined {
+  if (INLINE) return 'tractlet/inline has no engine with threads';
   if (typeof location === 'undefined' || typeof Worker !== 'function') return 'There are more only in workers of web pages';
   if (typeof document !== 'undefined') return "The session runs in the page's own thread, which must not be kept waiting";
-  // Not there in workers of Deno.
-  if (!(globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated) return 'The page is not cross-origin isolated: that takes the headers COOP and COEP';
+  // Deno has workers, but no such thing.
+  const { crossOriginIsolated } = globalThis as { crossOriginIsolated?: boolean };
+  if (!crossOriginIsolated) return 'The page is not cross-origin isolated: that takes the headers COOP and COEP';
   return engineOnly ? 'The option wasm has an engine, but no engineThreads' : undefined;
 }
+
+/** Milliseconds that a run which may be cancelled goes on before messages get a turn. */
+const SLICE = 8;
 
 /** One session. Calls come one after the other. */
 export class Runtime {
   readonly #post: Post;
-  readonly #startWorker: (() => Worker) | undefined;
-  readonly #abort = new AbortController();
+  readonly #ways: readonly (() => Worker)[] | undefined;
+  /** The call that is carried out. */
+  #call: Call | undefined;
+  /** Stops that call. */
+  #abort = new AbortController();
   #opened: Opened | undefined;
   #compiled: CompiledModel | undefined;
-  #memories: Partial<Record<'engine' | 'compiler', WebAssembly.Memory>> = {};
+  /** Without a session, for pictures only. */
+  #engine: EngineModule | undefined;
+  #instances: Partial<Record<WasmName, Exports>> = {};
   #crew: Crew | undefined;
+  #kept: KeptPlans | undefined;
+  /** Gets a kept plan's session ready for input shapes that the plan has no steps for. */
+  #prepare: ((inputs: readonly TensorObject[]) => Promise<void>) | undefined;
 
-  /** @param startWorker starts another worker for the package; not needed in such a worker */
-  constructor(post: Post, startWorker?: () => Worker) {
+  /** @param ways start another worker for the package, the first that works; not needed in such a worker */
+  constructor(post: Post, ways?: readonly (() => Worker)[]) {
     this.#post = post;
-    this.#startWorker = startWorker;
+    this.#ways = ways;
   }
 
   /** Carries out a call and posts its reply. Never throws. */
   async handle(call: Call): Promise<void> {
     const { id } = call;
+    this.#call = call;
+    this.#abort = new AbortController();
     try {
       const result = await this.#dispatch(call);
       this.#reply(id, result);
     } catch (thrown) {
-      const fatal = isCrash(thrown);
+      const fatal = isCrash(thrown) || this.#isStuck();
+      let error = explain(thrown);
       if (fatal) {
-        // What is left of the instances must not be touched again, not even to free it.
-        this.#forget();
+        error = crash(thrown, error.code === 'OUT_OF_MEMORY' || Object.values(this.#instances).some(({ outOfMemory }) => outOfMemory?.()));
       }
-      this.#post({ tractlet: 'error', id, error: fatal ? crash(thrown) : explain(thrown), fatal }, []);
+      // What a crash has left of the instances must not be touched again, not even to free it.
+      if (fatal || call.method === 'open') this.#forget();
+      this.#post({ tractlet: 'error', id, error, fatal }, []);
     }
+  }
+
+  /** Stops a call, should it be the one that is carried out. */
+  cancel(id: number): void {
+    if (this.#call?.id === id) this.#abort.abort();
   }
 
   /** Stops downloads and lets go of the wasm instances, whose memory goes with them. */
@@ -96,46 +132,96 @@ export class Runtime {
     this.#forget();
   }
 
+  /** Whether an exception went right through the engine, as when there is no memory for what it returns. */
+  #isStuck(): boolean {
+    try {
+      this.#opened?.session.subgraphs();
+      return false;
+    } catch {
+      return true;
+    }
+  }
+
   #forget(): void {
+    this.#kept?.stop();
     this.#crew?.stop();
     this.#crew = undefined;
+    this.#prepare = undefined;
     this.#opened = undefined;
     this.#compiled = undefined;
-    this.#memories = {};
+    this.#engine = undefined;
+    this.#instances = {};
   }
 
   #dispatch(call: Call): Promise<Methods[Method][1]> | Methods[Method][1] {
     switch (call.method) {
       case 'open':
-        return this.#open(call.request, (event) => {
-          this.#post({ tractlet: 'progress', id: call.id, event }, []);
-        });
+        return this.#open(call.request, this.#emitter(call.id, call.request));
+      case 'compile':
+      case 'inspect':
+        return this.#compile(call.method, call.request, this.#emitter(call.id, call.request));
       case 'classifier':
         return this.#classifier(call.request);
       case 'run':
         return this.#run(call.request);
       case 'classify':
         return this.#classify(call.request);
+      case 'engine':
+        return this.#loadEngine(call.request);
+      case 'preprocess':
+        return this.#preprocess(call.request);
       case 'memory':
         this.#session();
         return this.#memory();
     }
   }
 
+  /** Posts progress. */
+  #emitter(id: number, { model, card }: OpenRequest): Emit {
+    const name = card?.url ?? model?.url ?? card?.file ?? model?.file ?? '';
+    return (event) => {
+      this.#post({ tractlet: 'progress', id, event: { ...event, name } }, []);
+    };
+  }
+
   #reply(id: number, result: Methods[Method][1]): void {
-    const transfer = 'outputs' in result ? result.outputs.flatMap(({ data }) => ('buffer' in data ? [data.buffer as ArrayBuffer] : [])) : [];
-    try {
-      this.#post({ tractlet: 'result', id, result }, transfer);
-    } catch (error) {
-      // WebKitGTK cannot post modules; the next worker then compiles its own.
-      if (!('modules' in result)) throw error;
-      this.#post({ tractlet: 'result', id, result: { ...result, modules: {} } }, []);
-    }
+    const bytes = 'plan' in result ? [result.plan] : 'outputs' in result ? result.outputs.map(({ data }) => data) : [];
+    const transfer = bytes.flatMap((data) => ('buffer' in data ? [data.buffer as ArrayBuffer] : []));
+    this.#post({ tractlet: 'result', id, result }, transfer);
+  }
+
+  /** Compiles a model without opening it. */
+  async #compile(method: 'compile' | 'inspect', request: CompileRequest, emit: Emit): Promise<CompileResult | InspectResult> {
+    const options = this.#loadOptions(request, emit);
+    const start = startModules(request, options.emit);
+    without(request.line, 'engineThreads');
+    const engine = start('engine').then((module) => this.#instantiate('engine', createEngine(), module));
+    const files = new ModelFiles(request, request.model, options, () => start('compiler'), engine);
+    const [{ compile, inspect }, loaded] = await Promise.all([import('./compile-runtime.js'), files.load()]);
+    return (method === 'compile' ? compile : inspect)(request.shapes, {
+      options,
+      files,
+      loaded,
+      engine: await engine,
+      compiler: async () => this.#instantiate('compiler', (await import('#compiler')).default(), await start('compiler')),
+      explain: (error) => this.#explain(files, error),
+    });
+  }
+
+  /** The error of a model that was not compiled. */
+  async #explain(files: ModelFiles, error: unknown): Promise<unknown> {
+    const full = isCrash(error) && (this.#instances.compiler?.memory.buffer.byteLength ?? 0) > NEARLY_FULL;
+    if (full) return files.tooLarge();
+    return toObject(error).code === 'EXTERNAL_DATA_MISSING' ? (await import('./external.js')).withAddresses(error, files.model.url) : error;
+  }
+
+  #loadOptions({ cache, progress }: OpenRequest, emit: Emit): LoadOptions {
+    return { signal: this.#abort.signal, emit: progress ? emit : undefined, via: viaCache(cache) };
   }
 
   #memory(): SessionMemory {
-    const { engine, compiler } = this.#memories;
-    const bytes = { engine: engine?.buffer.byteLength ?? 0, compiler: compiler?.buffer.byteLength ?? 0 };
+    const { engine, compiler } = this.#instances;
+    const bytes = { engine: engine?.memory.buffer.byteLength ?? 0, compiler: compiler?.memory.buffer.byteLength ?? 0 };
     return { wasmBytes: bytes.engine + bytes.compiler, ...bytes };
   }
 
@@ -144,83 +230,52 @@ export class Runtime {
     return this.#opened;
   }
 
-  async #open(request: OpenRequest, emit: (event: ProgressInfo) => void): Promise<OpenResult> {
+  async #open(request: OpenRequest, emit: Emit): Promise<OpenResult> {
     const { signal } = this.#abort;
     try {
-      const result = await this.#openAll(request, { signal, emit });
+      const result = await this.#openAll(request, this.#loadOptions(request, emit));
       signal.throwIfAborted();
       return result;
     } catch (error) {
       // One download has failed: the others are of no use.
       this.#abort.abort();
-      this.#forget();
       throw request.card ? blameCard(error, request.card.url ?? request.card.file) : error;
     }
   }
 
   async #openAll(request: OpenRequest, options: LoadOptions): Promise<OpenResult> {
-    const modules: OpenResult['modules'] = {};
-    let compiling: Promise<WebAssembly.Module> | undefined;
-    const loadCompiler = (): Promise<WebAssembly.Module> => {
-      compiling ??= loadModule(request.wasm.compiler, compilerFiles);
-      // Awaited later; until then a failure is not unhandled.
-      compiling.catch(() => undefined);
-      return compiling;
-    };
-    const starting = this.#startEngine(request, modules);
+    const start = startModules(request, options.emit);
+    const starting = this.#startEngine(request, start);
+    // Awaited later; until then a failure is not unhandled.
     starting.catch(() => undefined);
 
-    const card = request.card && (await loadCard(request.card, options));
-    const model = request.card && card ? beside(request.card, card.model) : request.model;
+    const { card, model, spec } = request.card ? await loadCard(request.card, options) : { model: request.model, spec: request.classifier };
     if (!model) throw new Error('no model');
-    const spec: ClassifierSpec | undefined =
-      request.card && card
-        ? { input: card.input, output: card.output, labels: card.labels === undefined ? undefined : beside(request.card, card.labels) }
-        : request.classifier;
-    const [{ engine, threads, threadsReason }, bytes, labels, ...externalData] = await Promise.all([
+    // Only classifiers need it.
+    const pictures = spec && import('./image-runtime.js');
+    // Awaited later; until then a failure is not unhandled.
+    pictures?.catch(() => undefined);
+    const loading = starting.then(({ engine }) => engine);
+    const files = new ModelFiles(request, model, { ...options, size: card?.bytes }, () => start('compiler'), loading);
+    const [{ engine, threads, threadsReason }, { plan, loaded }, labels] = await Promise.all([
       starting.then((started) => {
         // One pixel through the real thing checks the settings while the model is still on its way.
         if (spec) started.engine.preprocess(new Uint8Array(4), 1, 1, spec.input);
         return started;
       }),
-      load(model, {
-        ...options,
-        size: card?.bytes,
-        // Only where hashes can be computed: that a card has one must not keep it from working on plain http.
-        integrity: request.integrity ?? (card?.sha256 !== undefined && canVerify() ? integrityOf(card.sha256) : undefined),
-        onHead: (head) => {
-          if (!isPlan(head)) void loadCompiler();
-        },
-      }),
+      files.find(),
       loadLabels(spec?.labels, options),
-      ...request.externalData.map(async ({ path, source }) => ({ path, data: await load(source, options) })),
     ]);
 
-    const file = model.file;
-    options.emit?.({ status: 'compile', file });
-    let plan = bytes;
-    if (!isPlan(bytes)) {
-      modules.compiler = await loadCompiler();
-      // Most pages have their models compiled.
-      const { default: createCompiler } = await import('#compiler');
-      const { CompiledModel }: CompilerModule = await this.#instantiate('compiler', createCompiler(), modules.compiler);
-      options.signal?.throwIfAborted();
-      const { freeDimensionOverrides } = request;
-      this.#compiled = new CompiledModel(bytes, externalData, { freeDimensionOverrides });
-      plan = this.#compiled.plan();
-    }
-    options.signal?.throwIfAborted();
-    const session = new engine.EngineSession(plan, this.#compiled);
-    if (!session.needsHost()) {
-      this.#compiled?.free();
-      this.#compiled = undefined;
-      delete this.#memories.compiler;
-    }
+    this.#kept = files.kept;
+    options.emit?.({ status: 'compile', file: model.file });
+    const again = plan && (await openKept(engine, plan, files));
+    const session = again ?? (await this.#compileAll(engine, files, loaded ?? (await files.load()), () => start('compiler')));
     const info = session.info();
     this.#opened = { engine, session, info, allowNaN: request.allowNaN };
-    const classifier = spec && { ...spec, labels, card };
-    if (classifier) checkClassifier(this.#opened, classifier);
-    options.emit?.({ status: 'ready', file });
+    const classifier = spec && (await pictures)?.toClassifier(engine, info, { ...spec, labels, card });
+    if (again?.needsHost()) this.#prepare = this.#preparation(this.#opened, files);
+    options.emit?.({ status: 'ready', file: model.file });
     return {
       info,
       version: engine.version(),
@@ -228,37 +283,95 @@ export class Runtime {
       compiler: this.#compiled !== undefined,
       threads,
       threadsReason,
-      modules,
       classifier,
-      canDecode: canDecode(),
     };
   }
 
-  /** The engine, with as many threads as are wanted and can be had. Notes the module. */
-  async #startEngine(request: OpenRequest, modules: OpenResult['modules']): Promise<Started> {
-    let threadsReason = request.threads === 1 ? undefined : whyOne(request);
-    const threads = request.threads ?? (threadsReason ? 1 : Math.min(navigator.hardwareConcurrency, MOST_THREADS));
-    if (threads > 1 && !threadsReason) {
+  /** The session of a model that was downloaded; of a plan, too. `shapes` are input shapes that are wanted. */
+  async #compileAll(
+    engine: EngineModule,
+    files: ModelFiles,
+    { bytes, externalData }: Loaded,
+    compiler: () => Promise<WebAssembly.Module>,
+    shapes?: number[][],
+  ): Promise<EngineSession> {
+    if (isPlan(bytes)) return new engine.EngineSession(bytes, undefined);
+    const { kept, request } = files;
+    const module = await compiler();
+    // Most pages have their models compiled.
+    const { default: createCompiler } = await import('#compiler');
+    const { CompiledModel }: CompilerModule = await this.#instantiate('compiler', createCompiler(), module);
+    this.#abort.signal.throwIfAborted();
+    const { freeDimensionOverrides } = request;
+    let compiled: CompiledModel;
+    let host: Host;
+    let plan: Uint8Array;
+    try {
+      compiled = new CompiledModel(bytes, externalData, { freeDimensionOverrides });
+      this.#compiled = compiled;
+      host = kept?.host(compiled, () => session.describe()) ?? compiled;
+      if (shapes) host.specialize(shapes);
+      plan = compiled.plan();
+    } catch (error) {
+      throw await this.#explain(files, error);
+    }
+    const session: EngineSession = new engine.EngineSession(plan, host);
+    if (!session.needsHost()) {
+      void kept?.keep(plan);
+      compiled.free();
+      this.#compiled = undefined;
+      delete this.#instances.compiler;
+    }
+    return session;
+  }
+
+  /** Gets a kept plan's session ready for input shapes that the plan has no steps for: the model is compiled after all. */
+  #preparation(opened: Opened, files: ModelFiles): (inputs: readonly TensorObject[]) => Promise<void> {
+    const description = opened.session.describe();
+    return async (inputs) => {
+      const shapes = files.kept?.missing(description, opened.info, inputs);
+      if (!shapes) return;
+      // Not one that another session compiles: what is said of it has been said.
+      const compiler = loadModule('compiler', files.request.wasm);
+      compiler.catch(() => undefined);
+      const session = await this.#compileAll(opened.engine, files, await files.load(), () => compiler, shapes);
+      opened.session.free();
+      this.#opened = { ...opened, session };
+      this.#prepare = undefined;
+    };
+  }
+
+  /** The engine, with as many threads as are wanted and can be had. */
+  async #startEngine(request: OpenRequest, start: Start): Promise<Started> {
+    const { signal } = this.#abort;
+    const { line, threads: wanted } = request;
+    let threadsReason = wanted === 1 ? undefined : whyOne(request);
+    const threads = threadsReason ? 1 : (wanted ?? Math.min(navigator.hardwareConcurrency, MOST_THREADS));
+    if (!INLINE && threads > 1) {
+      const engine = createEngine();
       try {
-        const { assemble, threadsFiles } = await import('./threads.js');
-        modules.engineThreads = await loadModule(request.wasm.engineThreads, threadsFiles);
-        this.#crew = await assemble(modules.engineThreads, threads, this.#startWorker);
-        const { engine, memory, stop } = this.#crew;
-        if (this.#abort.signal.aborted) stop();
-        this.#memories.engine = memory;
+        const [module, { assemble }] = await Promise.all([start('engineThreads'), import('./threads.js')]);
+        const crew = await assemble(engine, module, threads, this.#ways);
+        if (signal.aborted) crew.stop();
+        signal.throwIfAborted();
+        without(line, 'engine');
+        this.#crew = crew;
+        this.#instances.engine = crew.exports;
         return { engine, threads, threadsReason };
       } catch (error) {
-        threadsReason = `Workers cannot share memory here (${describe(error)})`;
+        signal.throwIfAborted();
+        threadsReason = `The engine with threads could not be started (${describe(error)})`;
       }
     }
-    modules.engine = await loadModule(request.wasm.engine, engineFiles);
-    return { engine: await this.#instantiate('engine', createEngine(), modules.engine), threads: 1, threadsReason };
+    without(line, 'engineThreads');
+    const engine = await this.#instantiate('engine', createEngine(), await start('engine'));
+    return { engine, threads: 1, threadsReason };
   }
 
   /** A fresh instance of a module. */
-  async #instantiate<M extends { init: Init }>(name: 'engine' | 'compiler', glue: M, module: WebAssembly.Module): Promise<M> {
+  async #instantiate<M extends { init: Init }>(name: WasmName, glue: M, module: WebAssembly.Module): Promise<M> {
     try {
-      this.#memories[name] = (await glue.init({ module_or_path: module })).memory;
+      this.#instances[name] = await glue.init({ module_or_path: module, memory: {} });
       return glue;
     } catch (cause) {
       if (!(cause instanceof WebAssembly.LinkError || cause instanceof TypeError)) throw cause;
@@ -270,61 +383,113 @@ export class Runtime {
   }
 
   async #classifier(spec: ClassifierSpec): Promise<ClassifierInfo> {
-    const classifier = { ...spec, labels: await loadLabels(spec.labels, { signal: this.#abort.signal }) };
-    checkClassifier(this.#session(), classifier);
-    return classifier;
+    const [{ toClassifier }, labels] = await Promise.all([
+      import('./image-runtime.js'),
+      loadLabels(spec.labels, { signal: this.#abort.signal }),
+    ]);
+    const { engine, info } = this.#session();
+    return toClassifier(engine, info, { ...spec, labels });
   }
 
-  #run({ inputs, outputs, profile }: RunRequest): RunResult {
-    const { session, allowNaN } = this.#session();
+  async #run({ inputs, outputs, profile }: RunRequest): Promise<RunResult> {
     const began = performance.timeOrigin + performance.now();
-    const results = session.run(inputs, outputs, { allowNaN, profile });
-    return { outputs: results, profile: profile ? { steps: session.profile(), began } : undefined };
+    const results = await this.#execute(inputs, outputs, profile);
+    return { outputs: results, profile: profile ? { steps: this.#session().session.profile(), began } : undefined };
   }
 
-  async #classify({ image, input, activation, topK, threshold }: ClassifyRequest): Promise<ClassifyResult> {
-    const times = [performance.now()];
-    const pixels = await decode(image);
-    times.push(performance.now());
-    const { engine, session, info, allowNaN } = this.#session();
-    const tensor = engine.preprocess(pixels.data, pixels.width, pixels.height, input);
-    tensor.name = info.inputs[0]?.name ?? '';
-    times.push(performance.now());
-    const [scores] = session.run([tensor], info.outputs.slice(0, 1).map(({ name }) => name), { allowNaN });
-    times.push(performance.now());
-    const [best = []] = scores ? engine.classify(scores, { topK, threshold, activation }) : [];
-    times.push(performance.now());
-    const lap = (i: number): number => (times[i + 1] ?? 0) - (times[i] ?? 0);
-    return { best, timings: { decode: lap(0), preprocess: lap(1), inference: lap(2), postprocess: lap(3) } };
+  /** Runs the model: all at once, or bit by bit where the call may be cancelled. */
+  async #execute(inputs: TensorObject[], outputs: string[] | undefined, profile = false): Promise<TensorObject[]> {
+    await this.#prepare?.(inputs);
+    const { session, allowNaN } = this.#session();
+    const options = { allowNaN, profile };
+    if (!this.#call?.stoppable) return session.run(inputs, outputs, options);
+    const { signal } = this.#abort;
+    session.begin(inputs, outputs, options);
+    while (!session.advance(SLICE)) {
+      await turn();
+      // Gone if it was released meanwhile.
+      if (signal.aborted) this.#opened?.session.cancel();
+      signal.throwIfAborted();
+    }
+    return session.finish();
+  }
+
+  async #classify(request: ClassifyRequest): Promise<ClassifyResult> {
+    const { classify } = await import('./image-runtime.js');
+    return classify(request, () => {
+      const { engine, info } = this.#session();
+      return { engine, info, run: (inputs, outputs) => this.#execute(inputs, outputs) };
+    });
+  }
+
+  /** For pictures only: there is no session. */
+  async #loadEngine({ wasm }: Methods['engine'][0]): Promise<Methods['engine'][1]> {
+    const [{ canDecode }] = await Promise.all([
+      import('./image-runtime.js'),
+      loadModule('engine', wasm).then(async (module) => {
+        this.#engine = await this.#instantiate('engine', createEngine(), module);
+      }),
+    ]);
+    return { canDecode: canDecode() };
+  }
+
+  async #preprocess(request: PreprocessRequest): Promise<Methods['preprocess'][1]> {
+    const { preprocess } = await import('./image-runtime.js');
+    if (!this.#engine) throw new Error('no engine');
+    return { outputs: [await preprocess(request, this.#engine)] };
   }
 }
 
-/** That settings and labels fit the model: found when it is opened rather than with the first picture. */
-function checkClassifier({ engine, info }: Opened, { input, labels }: ClassifierInfo): void {
-  const fail = (message: string, expected: string, actual: string, hint: string): never => {
-    throw new InferenceError('INVALID_OPTION', message, { input: info.inputs[0]?.name, expected, actual, hint });
+async function loadCard(source: Source, options: LoadOptions): Promise<CardParts> {
+  const [bytes, { readCard }] = await Promise.all([load(source, { ...options, kind: 'card' }), import('./card.js')]);
+  return readCard(bytes, source);
+}
+
+/** The names of the classes from a list, an object, or a JSON file of either. */
+async function loadLabels(labels: ClassifierSpec['labels'], options: LoadOptions): Promise<Labels | undefined> {
+  if (!labels || !('file' in labels)) return labels;
+  const [bytes, { parseLabels }] = await Promise.all([load(labels, { ...options, kind: 'labels' }), import('./card.js')]);
+  return parseLabels(bytes, labels);
+}
+
+/** Loads modules when they are asked for, each once; hands them on to other sessions. */
+function startModules({ line, wasm }: OpenRequest, emit: Emit | undefined): Start {
+  const awaited = line && awaitModules(line);
+  const acquire = async (name: WasmName): Promise<WebAssembly.Module> => {
+    const given = wasm[name] === 'awaited' ? await awaited?.[name] : undefined;
+    if (given) return given;
+    const module = await loadModule(name, wasm, emit);
+    if (line) postModule(line, { name, module });
+    return module;
   };
-  const [wanted] = info.inputs;
-  if (!wanted || info.inputs.length > 1) {
-    return fail('A classifier needs a model with one input', '1 input', `${info.inputs.length} inputs`, 'Use InferenceSession for other models.');
+  const loading: Partial<Record<WasmName, Promise<WebAssembly.Module>>> = {};
+  return (name) => {
+    const module = (loading[name] ??= acquire(name));
+    // Awaited later; until then a failure is not unhandled.
+    module.catch(() => undefined);
+    return module;
+  };
+}
+
+/** The session of a kept plan; undefined if it is of no use. */
+async function openKept(engine: EngineModule, plan: Uint8Array, { kept, request }: ModelFiles): Promise<EngineSession | undefined> {
+  try {
+    const session = new engine.EngineSession(plan, undefined);
+    without(request.line, 'compiler');
+    return session;
+  } catch (error) {
+    await kept?.drop();
+    if (isCrash(error)) throw error;
+    return undefined;
   }
-  const { type, dims } = engine.preprocess(new Uint8Array(4), 1, 1, input);
-  const fits = dims.length === wanted.shape.length && wanted.shape.every((size, i) => typeof size === 'string' || size === dims[i]);
-  if (type !== wanted.type || !fits) {
-    const [expected, actual] = [`${wanted.type} [${wanted.shape.join(', ')}]`, `${type} [${dims.join(', ')}]`];
-    fail(`The input settings make ${actual}, the model takes ${expected}`, expected, actual, 'Correct size, layout or type.');
-  }
-  // [batch, classes] or [batch, classes, 1, 1]
-  const shape = info.outputs[0]?.shape ?? [];
-  const classes = shape[shape.length > 1 ? 1 : 0];
-  if (Array.isArray(labels) && typeof classes === 'number' && labels.length !== classes) {
-    fail(
-      `The model has ${classes} classes and there are ${labels.length} labels`,
-      `${classes} labels`,
-      `${labels.length} labels`,
-      'The labels may be those of another model; some models put a background class first. To name a part only, use an object from index to name.',
-    );
-  }
+}
+
+/** The way downloads take: its code comes while the engine is fetched. */
+function viaCache(cache: OpenRequest['cache']): Via | undefined {
+  if (cache === false) return undefined;
+  const opening = import('./cached.js').then(({ openCached }) => openCached(cache));
+  opening.catch(() => undefined);
+  return async (source, options) => (await opening)(source, options);
 }
 
 function blameCard(error: unknown, card: string): unknown {
@@ -339,11 +504,13 @@ function isCrash(thrown: unknown): boolean {
   return thrown instanceof Error && !('code' in thrown) && /call stack|recursion/i.test(thrown.message);
 }
 
-function crash(thrown: unknown): ErrorObject {
+const SMALLER = 'Release sessions that are not needed, or use smaller inputs or a smaller model.';
+
+function crash(thrown: unknown, outOfMemory: boolean): ErrorObject {
   return {
     code: 'RUNTIME_CRASH',
-    message: `The WebAssembly module of this session crashed (${describe(thrown)})`,
-    hint: 'This session is lost, others are not: create a new one. Please report the model that did it.',
+    message: `The WebAssembly module of this session ${outOfMemory ? 'ran out of memory' : 'crashed'} (${describe(thrown)})`,
+    hint: `This session is lost, others are not: create a new one. ${outOfMemory ? SMALLER : 'Please report the model that did it.'}`,
     cause: (thrown as Error).stack,
   };
 }
@@ -352,5 +519,5 @@ function explain(thrown: unknown): ErrorObject {
   const object = toObject(thrown);
   // What browsers throw for a buffer that is too large.
   if (!(thrown instanceof RangeError && /alloc|memory|invalid .*array.* length|too large/i.test(thrown.message))) return object;
-  return { ...object, code: 'OUT_OF_MEMORY', hint: 'Release sessions that are not needed, or use a smaller model.' };
+  return { ...object, code: 'OUT_OF_MEMORY', hint: SMALLER };
 }

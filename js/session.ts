@@ -1,14 +1,17 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 // Sessions: a model, ready to run.
 
+import type { CacheLike } from './cache.js';
 import { Client } from './client.js';
+import { embeddedModule } from './embedded.js';
 import { failure, tagOf } from './errors.js';
+import { shareModules } from './modules.js';
 import { abortable, checkOptions, invalid, type OptionName } from './options.js';
-import type { ClassifierSpec, ExternalSource, OpenRequest, OpenResult, RunResult, Source, WasmName } from './protocol.js';
+import type { ClassifierSpec, ExternalSource, Methods, OpenRequest, OpenResult, RunResult, Source, WasmName, WasmSources } from './protocol.js';
 import { type FileSource, toSource, transferOf } from './source.js';
 import { fromTensorObject, Tensor, toTensorObject } from './tensor.js';
 import type { ProgressInfo, RuntimeInfo, SessionMemory } from './types.js';
-import type { ModelInfo, TensorObject } from './wasm-modules.js';
+import type { ModelInfo, TensorObject, ValueInfo } from './wasm-modules.js';
 
 export declare namespace InferenceSession {
   /** What a model can be loaded from. A string is an address; in Node it may also be a path. */
@@ -16,11 +19,23 @@ export declare namespace InferenceSession {
 
   /** Where the WebAssembly modules are. */
   interface WasmOptions {
-    readonly engine?: FileSource | WebAssembly.Module | undefined;
-    /** The engine with threads. Without it, there is one thread only if `engine` is given. */
-    readonly engineThreads?: FileSource | WebAssembly.Module | undefined;
+    readonly engine?: WasmSource | undefined;
+    /** The engine with threads. If only `engine` is given, there is one thread. */
+    readonly engineThreads?: WasmSource | undefined;
     /** Only loaded for raw `.onnx` files. */
-    readonly compiler?: FileSource | WebAssembly.Module | undefined;
+    readonly compiler?: WasmSource | undefined;
+  }
+
+  /** A WebAssembly module, or where it is; with an address also its hash, as `integrity` has that of the model. */
+  type WasmSource = FileSource | WebAssembly.Module | { readonly url: string | URL; readonly integrity?: string | undefined };
+
+  /** A file that a model refers to. */
+  interface ExternalData {
+    /** The path that the model uses. */
+    readonly path: string;
+    readonly data: FileSource;
+    /** `sha256-<base64>` (or sha384, sha512) of the file. */
+    readonly integrity?: string | undefined;
   }
 
   /** Options of {@link InferenceSession.create}. */
@@ -32,7 +47,12 @@ export declare namespace InferenceSession {
     /** Called as the loading goes on. */
     readonly onProgress?: ((event: ProgressInfo) => void) | undefined;
     /** Files that the model refers to, by the path that it uses. */
-    readonly externalData?: readonly { readonly path: string; readonly data: FileSource }[] | undefined;
+    readonly externalData?: readonly ExternalData[] | undefined;
+    /**
+     * Whether downloads are kept for the next visit. Default true: in the browser's Cache API, where there is one, under
+     * the name `tractlet`. Or a place of your own.
+     */
+    readonly cache?: boolean | CacheLike | undefined;
     /** Sizes for symbolic dimensions, by their names. A model with fixed sizes runs faster. */
     readonly freeDimensionOverrides?: Readonly<Record<string, number>> | undefined;
     /** Accept NaN in inputs, which quantized models turn into arbitrary numbers. Default false: `INPUT_VALUE`. */
@@ -54,14 +74,17 @@ export declare namespace InferenceSession {
 
   /** Input tensors by name. */
   type FeedsType = Readonly<Record<string, Tensor>>;
-  /** Output names: a list, or the keys of an object whose values are null. */
-  type FetchesType = readonly string[] | Readonly<Record<string, null>>;
+  /** Output names: a list, or the keys of an object. Its values are null, or tensors that the results are written to. */
+  type FetchesType = readonly string[] | Readonly<Record<string, Tensor | null>>;
   /** Output tensors by name. */
   type ReturnType = Record<string, Tensor>;
 
   /** Options of {@link InferenceSession.run}. */
   interface RunOptions {
-    /** Gives up waiting: `run` rejects with the signal's reason at once. A run that has not begun does not begin. */
+    /**
+     * Stops the run: `run` rejects with the signal's reason at once, and the computing ends some milliseconds later. With
+     * `worker: false` a run with a signal lets the page have a turn now and then, so that there is time to abort it.
+     */
     readonly signal?: AbortSignal | undefined;
     /** Gives the inputs away instead of copying them: their arrays are empty afterwards. Default false. */
     readonly transfer?: boolean | undefined;
@@ -94,7 +117,7 @@ export declare namespace InferenceSession {
     /** All are tensors; here because onnxruntime has other kinds. */
     readonly isTensor: true;
     readonly type: Tensor.Type;
-    /** Sizes. A symbolic dimension is its name, an unknown one `?`. */
+    /** Sizes. A symbolic dimension is its name, an unknown one `?`; `['...']` where the model does not say how many there are. */
     readonly shape: readonly (number | string)[];
   }
 
@@ -119,13 +142,11 @@ export const SESSION_OPTIONS: readonly OptionName[] = [
   'externalData',
   'freeDimensionOverrides',
   'allowNaN',
+  'cache',
   'integrity',
   'worker',
   'threads',
 ];
-
-/** Compiled modules that a worker has handed back, for the next ones. */
-const modules: Partial<Record<WasmName, WebAssembly.Module>> = {};
 
 // Sessions that nobody refers to any more need not keep their worker. Made with the first session.
 let forgotten: FinalizationRegistry<Client> | undefined;
@@ -156,17 +177,9 @@ export class InferenceSession {
   #profile: readonly InferenceSession.ProfileEntry[] = [];
   /** @internal */
   readonly client: Client;
-  /** @internal */
-  readonly canDecode: boolean;
 
-  private constructor(client: Client, { info, version, threads, threadsReason, subgraphs, compiler, canDecode }: OpenResult) {
+  private constructor(client: Client, { info, version, threads, threadsReason, subgraphs, compiler }: OpenResult) {
     const { inputs, outputs, ...metadata } = info;
-    const toMetadata = ({ name, type, shape }: ModelInfo['inputs'][number]): InferenceSession.ValueMetadata => ({
-      name,
-      isTensor: true,
-      type: type as Tensor.Type,
-      shape,
-    });
     this.inputMetadata = inputs.map(toMetadata);
     this.outputMetadata = outputs.map(toMetadata);
     this.inputNames = inputs.map(({ name }) => name);
@@ -177,7 +190,6 @@ export class InferenceSession {
     const [build, dot] = traits.split('.') as [RuntimeInfo['build'], RuntimeInfo['dot']];
     this.runtime = { version: number, build, dot, threads, threadsReason, worker: client.worker, subgraphs, compiler };
     this.client = client;
-    this.canDecode = canDecode;
   }
 
   /**
@@ -195,37 +207,14 @@ export class InferenceSession {
 
   /** @internal Loads a model, or what a card names. Options are checked already. */
   static async open(parts: OpenParts, options: InferenceSession.SessionOptions): Promise<[InferenceSession, OpenResult]> {
-    const { signal, onProgress } = options;
-    signal?.throwIfAborted();
-    const starting = Client.start(options.worker);
-    let client: Client;
-    try {
-      client = await abortable(starting, signal);
-    } catch (error) {
-      // Aborted while it started.
-      starting.then((started) => { started.release(); }, () => undefined);
-      throw error;
-    }
-    try {
-      const request = await abortable(toRequest(parts, options, client.worker), signal);
-      const { model, card, classifier, wasm, externalData } = request;
-      const sources = [model, card, classifier?.labels, ...Object.values(wasm), ...externalData.map(({ source }) => source)];
-      const transfer = client.worker ? sources.filter(isSource).flatMap(transferOf) : [];
-      const result = await client.call('open', request, { signal, onProgress, transfer });
-      for (const name of Object.keys(result.modules) as WasmName[]) {
-        const module = result.modules[name];
-        if (module && !options.wasm?.[name]) modules[name] = module;
-      }
-      const session = new InferenceSession(client, result);
-      forgotten ??= new FinalizationRegistry((lost) => {
-        lost.releaseWhenIdle();
-      });
-      forgotten.register(session, client, session);
-      return [session, result];
-    } catch (error) {
-      client.release();
-      throw error;
-    }
+    const [client, result] = await ask('open', parts, options);
+    const session = new InferenceSession(client, result);
+    forgotten ??= new FinalizationRegistry((lost) => {
+      lost.releaseWhenIdle();
+      import('./forgotten.js').then(({ warn }) => { warn(); }, () => undefined);
+    });
+    forgotten.register(session, client, session);
+    return [session, result];
   }
 
   /**
@@ -241,8 +230,9 @@ export class InferenceSession {
    * Runs the model for some of its outputs.
    *
    * @param feeds a tensor for each input
-   * @param fetches which outputs
+   * @param fetches which outputs; where there is a tensor for one, its data is overwritten, and it is what is returned
    * @param options see {@link InferenceSession.RunOptions}
+   * @throws InputError `OUTPUT_TYPE` or `OUTPUT_SHAPE` when such a tensor does not fit; then none is written to
    */
   run(
     feeds: InferenceSession.FeedsType,
@@ -267,7 +257,26 @@ export class InferenceSession {
     const request = { inputs, outputs, profile: options.profile ?? false };
     const { outputs: results, profile } = await this.client.call('run', request, { signal: options.signal, transfer: buffersOf(inputs) });
     if (profile) this.#profile = record(profile);
-    return Object.fromEntries(results.map((result) => [result.name, fromTensorObject(result)]));
+    const returned = Object.fromEntries(results.map((result) => [result.name, fromTensorObject(result)]));
+    if (isFetches && Object.values(second).some((value) => typeof value === 'object' && value !== null)) {
+      (await import('./fetches.js')).write(failure, returned, second as Record<string, Tensor | null>);
+    }
+    return returned;
+  }
+
+  /**
+   * Runs the model once on zeros: the first run of a session is slower than later ones, as browsers compile the code that
+   * turns out to be in demand once more.
+   *
+   * @param shapes for inputs whose shapes are symbolic; may be left out for the others
+   * @param options a signal that stops it
+   * @throws InputError `INPUT_SHAPE` when a shape is missing or does not fit
+   */
+  async warmup(shapes: Readonly<Record<string, readonly number[]>> = {}, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
+    checkOptions(options, ['signal']);
+    const { zeros } = await import('./warmup.js');
+    const inputs = zeros(failure, this.inputMetadata, shapes);
+    await this.client.call('run', { inputs, outputs: undefined, profile: false }, { signal: options.signal, transfer: buffersOf(inputs) });
   }
 
   /** The steps of the last run with `profile: true` that has ended, in the order they were taken. Empty before. */
@@ -294,6 +303,11 @@ export class InferenceSession {
   [Symbol.asyncDispose](): Promise<void> {
     return this.release();
   }
+
+  /** For `using`. */
+  [Symbol.dispose](): void {
+    void this.release();
+  }
 }
 
 /** A profile as the caller sees it; also puts it on this thread's time line. */
@@ -315,10 +329,10 @@ function record({ steps, began }: NonNullable<RunResult['profile']>): InferenceS
 function toNames(fetches: InferenceSession.FetchesType): string[] {
   const names = Array.isArray(fetches) ? (fetches as string[]) : Object.keys(fetches);
   if (names.some((name) => typeof name !== 'string')) invalid('fetches', fetches, 'a list of output names');
-  if (!Array.isArray(fetches) && Object.values(fetches).some((value) => value !== null)) {
-    throw failure('INVALID_OPTION', 'Outputs cannot be written to tensors that are there already', {
-      hint: 'Pass null for each output, or a list of names.',
-    });
+  if (names !== fetches) {
+    // Tensors of onnxruntime-common are as good.
+    const isFetch = (value: unknown): boolean => value === null || (value instanceof Object && 'dims' in value);
+    if (!Object.values(fetches).every(isFetch)) invalid('fetches', fetches, 'null or a Tensor for each output');
   }
   return names;
 }
@@ -326,6 +340,54 @@ function toNames(fetches: InferenceSession.FetchesType): string[] {
 function buffersOf(tensors: TensorObject[]): ArrayBuffer[] {
   // A buffer that two inputs share is given away once.
   return [...new Set(tensors.flatMap(({ data }) => ('buffer' in data ? [data.buffer as ArrayBuffer] : [])))];
+}
+
+/** @internal An input or output, as the page gets to see it. */
+export function toMetadata({ name, type, shape }: ValueInfo): InferenceSession.ValueMetadata {
+  return { name, isTensor: true, type: type as Tensor.Type, shape };
+}
+
+/**
+ * @internal Starts a runtime and has it load something.
+ *
+ * @param more what the request has besides
+ * @returns the line to it, which is to be released, and the answer
+ */
+export async function ask<M extends 'open' | 'compile' | 'inspect'>(
+  method: M,
+  parts: OpenParts,
+  options: InferenceSession.SessionOptions,
+  more?: Omit<Methods[M][0], keyof OpenRequest>,
+): Promise<[Client, Methods[M][1]]> {
+  const { signal, onProgress } = options;
+  signal?.throwIfAborted();
+  const starting = Client.start(options.worker);
+  let client: Client;
+  try {
+    client = await abortable(starting, signal);
+  } catch (error) {
+    // Aborted while it started.
+    starting.then((started) => { started.release(); }, () => undefined);
+    throw error;
+  }
+  let end: (() => void) | undefined;
+  try {
+    const rest = await abortable(toRequest(parts, options, client.worker), signal);
+    const shared = shareModules(rest.wasm, client.worker);
+    ({ end } = shared);
+    const request = { ...rest, ...more, wasm: shared.wasm, line: shared.line };
+    const { model, card, classifier, wasm, externalData } = request;
+    const sources = [model, card, classifier?.labels, ...Object.values(wasm), ...externalData.map(({ source }) => source)];
+    // To a worker nothing but a port is posted in place of a cache.
+    const ports = [request.line, request.cache].filter((port) => typeof port === 'object') as MessagePort[];
+    const transfer = client.worker ? [...sources.filter(isSource).flatMap(transferOf), ...ports] : [];
+    return [client, await client.call(method, request, { signal, onProgress, transfer })];
+  } catch (error) {
+    client.release();
+    throw error;
+  } finally {
+    end?.();
+  }
 }
 
 function isSource(value: unknown): value is Source {
@@ -339,15 +401,18 @@ async function toRequest(
 ): Promise<OpenRequest> {
   const { signal } = options;
   const source = (from: FileSource, what: string): Promise<Source> => toSource(from, what, worker, signal);
-  const wasm = (name: WasmName): Promise<Source> | WebAssembly.Module | undefined => {
-    const override = options.wasm?.[name];
-    if (override === undefined) return modules[name];
-    return override instanceof WebAssembly.Module ? override : source(override, `${name}.wasm`);
+  const wasm = async (name: WasmName): Promise<WasmSources[WasmName]> => {
+    const given = options.wasm?.[name];
+    if (given === undefined) return INLINE && name !== 'engineThreads' ? source(embeddedModule(name), `${name}.wasm`) : undefined;
+    if (given instanceof WebAssembly.Module) return given;
+    const { url, integrity } = (tagOf(given) === 'Object' ? given : {}) as { url?: string | URL; integrity?: string };
+    return url === undefined ? source(given as FileSource, `${name}.wasm`) : { ...(await source(url, `${name}.wasm`)), integrity };
   };
-  const external = async ({ path, data }: { path: string; data: FileSource }): Promise<ExternalSource> => ({
+  const external = async ({ path, data, integrity }: InferenceSession.ExternalData): Promise<ExternalSource> => ({
     path,
-    source: await source(data, path),
+    source: { ...(await source(data, path)), integrity },
   });
+  const { cache = true } = options;
   return {
     ...(parts.card === undefined
       ? {
@@ -356,6 +421,8 @@ async function toRequest(
         }
       : { card: await source(parts.card, 'model card') }),
     wasm: { engine: await wasm('engine'), engineThreads: await wasm('engineThreads'), compiler: await wasm('compiler') },
+    cache: typeof cache === 'object' && worker ? (await import('./cache-port.js')).portTo(cache) : cache,
+    progress: options.onProgress !== undefined,
     externalData: await Promise.all((options.externalData ?? []).map(external)),
     freeDimensionOverrides: options.freeDimensionOverrides,
     allowNaN: options.allowNaN ?? false,

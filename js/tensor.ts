@@ -1,6 +1,10 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 // Tensors, as in onnxruntime-common. Only data: all arithmetic is in the wasm modules.
 
 import { failure, tagOf } from './errors.js';
+import type { ImageSource } from './image.js';
+import type { FileSource } from './source.js';
+import type { ImageInput, ImageView } from './types.js';
 import type { TensorObject } from './wasm-modules.js';
 
 type Float16Type = typeof globalThis extends { Float16Array: { prototype: infer T } } ? T : never;
@@ -31,6 +35,33 @@ export declare namespace Tensor {
   type DataType = DataTypeMap[Type];
   /** Where the data is: `none` after {@link Tensor.dispose}. */
   type DataLocation = 'none' | 'cpu';
+
+  /** Options of {@link TensorConstructor.fromImage}: how the picture becomes a tensor, as in a model card, and where. */
+  interface FromImageOptions<T extends ImageType = ImageType> extends Omit<ImageInput, 'type'>, ImageView {
+    /** Element type, float32 when left out. */
+    readonly type?: T | undefined;
+    /** Gives up waiting: `fromImage` rejects with the signal's reason at once. */
+    readonly signal?: AbortSignal | undefined;
+    /** Whether to work in a worker, as for a session. Default: in a worker where there is a window. */
+    readonly worker?: boolean | undefined;
+    /** Where the engine is, should it not lie beside the package's JavaScript. */
+    readonly wasm?: { readonly engine?: FileSource | WebAssembly.Module | undefined } | undefined;
+  }
+  /** Element types that pictures can be turned into. */
+  type ImageType = NonNullable<ImageInput['type']>;
+
+  /** Options of {@link Tensor.toImageData} and {@link Tensor.toDataURL}, as in onnxruntime-common. */
+  interface ImageOptions {
+    /** What the channels are; their number must be that of the tensor's. Default `RGB`. */
+    readonly format?: 'RGB' | 'BGR' | 'RBG' | 'RGBA' | undefined;
+    /** Order of the dimensions. Default `NCHW`. */
+    readonly tensorLayout?: 'NCHW' | 'NHWC' | undefined;
+    /**
+     * pixel = (value - bias) * mean; one number for all channels or one for each. By default `bias` is 0 and `mean` is 255
+     * for floating-point tensors (values of 0 to 1), 1 for others.
+     */
+    readonly norm?: { readonly bias?: number | readonly number[] | undefined; readonly mean?: number | readonly number[] | undefined } | undefined;
+  }
 }
 
 /** What the constructor takes as data besides the array itself. */
@@ -157,7 +188,9 @@ function adopt(type: string, data: unknown): Tensor.DataType {
   const Class = arrayOf(type);
   if (!Class) {
     throw failure('INPUT_TYPE', `There is no element type ${JSON.stringify(type)}`, {
-      hint: 'float32, float64, float16, int8 to int64, uint8 to uint64, bool and string are known.',
+      hint: /^u?int4$/.test(type)
+        ? `Elements of 4 bits are not supported: give each a byte, as ${type.replace('4', '8')}.`
+        : 'float32, float64, float16, int8 to int64, uint8 to uint64, bool and string are known.',
     });
   }
   if (Array.isArray(data)) return convert(type, data as unknown[], Class);
@@ -172,7 +205,7 @@ function adopt(type: string, data: unknown): Tensor.DataType {
 }
 
 /** The number of elements of a shape, whose dimensions are checked. */
-function sizeOf(dims: unknown): number {
+export function sizeOf(dims: unknown): number {
   if (!Array.isArray(dims)) throw failure('INPUT_SHAPE', 'The dims of a tensor must be an array of numbers');
   return dims.reduce<number>((size, dim: unknown, i) => {
     const next = size * (dim as number);
@@ -205,8 +238,19 @@ export interface Tensor<T extends Tensor.Type = Tensor.Type> {
   getData(): Promise<Tensor.DataTypeMap[T]>;
   /** The same data with another shape of the same size. */
   reshape(dims: readonly number[]): Tensor<T>;
+  /**
+   * A picture of the tensor, whose shape is [1, channels, height, width] or [1, height, width, channels], the 1 being
+   * optional. Values are rounded and clamped to 0 to 255.
+   *
+   * @throws InputError `INPUT_SHAPE` or `INVALID_OPTION`; `UNSUPPORTED_ENVIRONMENT` where there is no `ImageData`
+   */
+  toImageData(options?: Tensor.ImageOptions): Promise<ImageData>;
+  /** The same as a `data:` address of a PNG file. */
+  toDataURL(options?: Tensor.ImageOptions): Promise<string>;
   /** Lets go of the data. */
   dispose(): void;
+  /** For `using`. */
+  [Symbol.dispose](): void;
 }
 
 /** The constructor of {@link Tensor}. */
@@ -223,9 +267,24 @@ export interface TensorConstructor {
   new <T extends Tensor.Type>(type: T, data: DataInput<T>, dims?: readonly number[]): Tensor<T>;
   /** A tensor whose element type follows from the array: that of a typed array, `string` or `bool`. */
   new <D extends BareData>(data: D, dims?: readonly number[]): Tensor<Inferred<D>>;
+  /**
+   * A picture as an input of a model: cropped, resized and normalised by the engine, with the same results as a
+   * classifier's. That is done in a worker that calls share and that ends when it has been idle for ten seconds; outside of
+   * a window, in the calling thread.
+   *
+   * @param image pictures from other origins need CORS
+   * @param options as the `input` of a model card, and a view of the picture
+   * @returns a tensor of shape [1, 3, height, width] or [1, height, width, 3]
+   * @throws ImageError when the picture cannot be used, InputError `INVALID_OPTION`, LoadError
+   */
+  fromImage<T extends Tensor.ImageType = 'float32'>(image: ImageSource, options: Tensor.FromImageOptions<T>): Promise<Tensor<T>>;
 }
 
 class TensorImpl implements Tensor {
+  static async fromImage(image: ImageSource, options: Tensor.FromImageOptions): Promise<Tensor> {
+    return (await import('./tensor-image.js')).fromImage(image, options);
+  }
+
   readonly type: Tensor.Type;
   readonly dims: readonly number[];
   readonly size: number;
@@ -265,8 +324,20 @@ class TensorImpl implements Tensor {
     return new TensorImpl(this.type, this.data, dims);
   }
 
+  async toImageData(options?: Tensor.ImageOptions): Promise<ImageData> {
+    return (await import('./tensor-canvas.js')).toImageData(this, options);
+  }
+
+  async toDataURL(options?: Tensor.ImageOptions): Promise<string> {
+    return (await import('./tensor-canvas.js')).toDataURL(this, options);
+  }
+
   dispose(): void {
     this.#data = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 }
 

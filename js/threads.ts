@@ -2,11 +2,13 @@
 // where that is possible, see whyOne in runtime.ts; imports nothing of what every page loads, which would only be cut into
 // more files.
 
-import createEngine from '#engine-threads';
-import type { ThreadsEngineModule } from './wasm-modules.js';
+import type { EngineModule, Exports } from './wasm-modules.js';
 
 /** A page that is this slow to start a worker is better off without. */
 const PATIENCE = 5000;
+
+/** Bytes for a helper's stack: as many as the session's own has, see scripts/build.mjs. */
+const STACK = 1 << 20;
 
 /** What a helper is told; it answers `helping`. */
 export interface HelpRequest {
@@ -15,29 +17,26 @@ export interface HelpRequest {
   readonly memory: WebAssembly.Memory;
 }
 
-/** An engine with helpers. */
+/** Helpers of an engine. */
 export interface Crew {
-  readonly engine: ThreadsEngineModule;
-  readonly memory: WebAssembly.Memory;
+  readonly exports: Exports;
   /** Ends the helpers. */
   readonly stop: () => void;
 }
 
-/** The files of the engine with threads, the best first. */
-export function threadsFiles(relaxed: boolean): URL[] {
-  const everywhere = new URL('./engine-threads.wasm', import.meta.url);
-  return relaxed ? [new URL('./engine-relaxed-threads.wasm', import.meta.url), everywhere] : [everywhere];
-}
-
 /**
- * Starts an engine and its helpers.
+ * Initialises an engine and starts its helpers.
  *
- * @param startWorker starts a worker with the package's worker.js; without, this is one, and is started again
+ * @param ways start a worker with the package's worker.js, the first that works; without, this is one, and is started again
  * @throws when the browser does not let workers share a memory
  */
-export async function assemble(module: WebAssembly.Module, threads: number, startWorker?: () => Worker): Promise<Crew> {
-  const engine = createEngine();
-  const { memory } = await engine.init({ module_or_path: module });
+export async function assemble(
+  engine: EngineModule,
+  module: WebAssembly.Module,
+  threads: number,
+  ways: readonly (() => Worker)[] = THIS_WORKER,
+): Promise<Crew> {
+  const exports = await engine.init({ module_or_path: module });
   const helpers: Worker[] = [];
   let stopped = false;
   const stop = (): void => {
@@ -47,7 +46,7 @@ export async function assemble(module: WebAssembly.Module, threads: number, star
   try {
     await Promise.all(
       Array.from({ length: threads - 1 }, async () => {
-        const helper = await enlist({ tractlet: 'help', module, memory }, startWorker ? [startWorker] : THIS_WORKER);
+        const helper = await enlist({ tractlet: 'help', module, memory: exports.memory }, ways);
         helpers.push(helper);
         // Another one has failed meanwhile.
         if (stopped) helper.terminate();
@@ -58,7 +57,20 @@ export async function assemble(module: WebAssembly.Module, threads: number, star
     throw error;
   }
   engine.setThreads(threads);
-  return { engine, memory, stop };
+  return { exports, stop };
+}
+
+/** In a helper: does not come back unless it crashes. The worker is terminated when it is no longer needed. */
+export async function help(engine: EngineModule, { module, memory }: HelpRequest, ready: () => void): Promise<void> {
+  await engine.init({ module_or_path: module, memory, thread_stack_size: STACK });
+  ready();
+  try {
+    engine.help();
+  } catch (error) {
+    // The session's worker waits for this one, and is not to wait for ever.
+    engine.helperFailed();
+    throw error;
+  }
 }
 
 /**
@@ -71,13 +83,14 @@ const THIS_WORKER = [() => new Worker(location.href, { type: 'module' }), () => 
 async function enlist(request: HelpRequest, ways: readonly (() => Worker)[]): Promise<Worker> {
   let cause: unknown;
   for (const start of ways) {
-    const helper = start();
+    let helper: Worker | undefined;
     try {
+      helper = start();
       await instruct(helper, request);
       return helper;
     } catch (error) {
       cause ??= error;
-      helper.terminate();
+      helper?.terminate();
     }
   }
   throw cause;
@@ -89,28 +102,23 @@ function instruct(helper: Worker, request: HelpRequest): Promise<void> {
     const timer = setTimeout(() => {
       reject(new Error('a worker has not started in time'));
     }, PATIENCE);
-    const settle = (): void => {
-      clearTimeout(timer);
-    };
-    const fail = (error: Error): void => {
-      settle();
-      reject(error);
-    };
     helper.addEventListener('message', ({ data }: MessageEvent<{ tractlet?: unknown } | undefined>) => {
       if (data?.tractlet !== 'helping') return;
-      settle();
+      clearTimeout(timer);
       resolve();
     });
     helper.addEventListener('error', (event) => {
       // A crash is noticed by the run that the helper takes part in, see `helperFailed`.
       event.preventDefault();
-      fail(new Error(event.message || 'the script could not be loaded'));
+      clearTimeout(timer);
+      reject(new Error(event.message || 'the script could not be loaded'));
     });
     try {
-      // Worker messages are kept until the script has run.
+      // Messages are kept until the script has run.
       helper.postMessage(request);
     } catch (error) {
-      fail(error as Error);
+      clearTimeout(timer);
+      reject(error);
     }
   });
 }

@@ -3,11 +3,14 @@
 /**
  * A step of loading, in the shape that transformers.js made known.
  *
- * `initiate`, `download`, `progress` (several times), `done` for each file; then `compile` and `ready`, once.
+ * `initiate`, `download`, `progress` (several times), `done` for each file, the WebAssembly modules included; then
+ * `compile` and `ready`, once.
  */
 export interface ProgressInfo {
   readonly status: 'initiate' | 'download' | 'progress' | 'done' | 'compile' | 'ready';
-  /** File name or address. */
+  /** What is being loaded: the address of the model or of its card, or a file name where there is none. */
+  readonly name: string;
+  /** Name of the file. */
   readonly file: string;
   /** Bytes so far. */
   readonly loaded?: number;
@@ -26,7 +29,7 @@ export interface ImageInput {
   /** Order of the colours. */
   readonly channels: 'RGB' | 'BGR';
   /** Element type, float32 when left out. */
-  readonly type?: 'float32' | 'uint8' | 'int8' | undefined;
+  readonly type?: 'float32' | 'float16' | 'uint8' | 'int8' | undefined;
   /** value = (pixel * scale - mean) / std, for pixels of 0 to 255. 1 when left out. */
   readonly scale?: number | undefined;
   /** Per channel, in the order of `channels`. */
@@ -45,9 +48,44 @@ export interface ImageInput {
   readonly background?: readonly [number, number, number] | undefined;
 }
 
+/** A rectangle of a picture as it is seen: upright, and before {@link ImageView.rotation}. */
+export interface Region {
+  /** Left edge. */
+  readonly x: number;
+  /** Top edge. */
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+  /** `pixels`, the default, or `relative`: parts of the picture's width and height, 0 to 1. */
+  readonly unit?: 'pixels' | 'relative' | undefined;
+}
+
+/** What of a picture is looked at, and which way up. */
+export interface ImageView {
+  /** The part to look at. All of it when left out. */
+  readonly region?: Region | undefined;
+  /** Degrees clockwise by which it (or the region) is turned. 0 when left out. */
+  readonly rotation?: 0 | 90 | 180 | 270 | undefined;
+}
+
+/** Which classes are given. */
+export interface ClassSelection {
+  /** How many classes at most. 5 when left out. */
+  readonly topK?: number | undefined;
+  /** Leaves out classes with a lower score. */
+  readonly threshold?: number | undefined;
+  /** The only classes to give, by label or index. */
+  readonly allow?: readonly (string | number)[] | undefined;
+  /** Classes to leave out, by label or index. */
+  readonly deny?: readonly (string | number)[] | undefined;
+}
+
 /** What is done with the scores of the model. */
-export interface ClassifierOutput {
-  /** `auto`, the default: none when the scores already are probabilities, otherwise softmax. */
+export interface ClassifierOutput extends ClassSelection {
+  /**
+   * `softmax` where one class of all is meant, `sigmoid` where each is for itself (multi-label), `none` for outputs that
+   * are scores already. `auto`, the default: none when the outputs are probabilities, otherwise softmax.
+   */
   readonly activation?: 'softmax' | 'sigmoid' | 'none' | 'auto' | undefined;
 }
 
@@ -78,6 +116,8 @@ export interface Pixels {
   readonly data: Uint8Array | Uint8ClampedArray;
   readonly width: number;
   readonly height: number;
+  /** EXIF's orientation, 1 to 8, of pixels from a decoder that does not apply it. 1 when left out. */
+  readonly orientation?: number | undefined;
 }
 
 /** What a session runs on. */

@@ -1,5 +1,7 @@
-// What the wasm modules export, as types. The bundler resolves `#engine`, `#engine-threads` and `#compiler` to their glue,
+// What the wasm modules export, as types. The bundler resolves `#engine` and `#compiler` to wasm-bindgen's glue,
 // wrapped so that every call of the factory gives a fresh copy (see pkg-config/esbuild.mjs).
+
+import type { ClassifierOutput, ImageInput, ImageView } from './types.js';
 
 /** A tensor on the wasm border. */
 export interface TensorObject {
@@ -15,7 +17,7 @@ export interface TensorObject {
 export interface ValueInfo {
   name: string;
   type: string;
-  /** Sizes; a symbolic dimension is its name, an unknown one `?`. */
+  /** Sizes; a symbolic dimension is its name, an unknown one `?`, any number of dimensions `...`. */
   shape: (number | string)[];
 }
 
@@ -57,12 +59,39 @@ export interface MeasuredStep {
   macs: number;
 }
 
+/** What a plan consists of. */
+export interface PlanDescription {
+  /** By input shapes, most recently used last. */
+  variants: {
+    /** In the order of the model's inputs. */
+    inputShapes: number[][];
+    steps: (Pick<MeasuredStep, 'node' | 'opType' | 'kernel' | 'shape' | 'macs'> & {
+      /** The compiler's number for it, if it is a part that the engine has no step for. */
+      subgraph?: number;
+    })[];
+    /** Bytes that a run computes in. */
+    arenaBytes: number;
+  }[];
+  /** Bytes that the packed weights take. */
+  weightBytes: number;
+}
+
 /** A model ready to run. */
 export interface EngineSession {
   info(): ModelInfo;
-  run(inputs: TensorObject[], outputs: string[] | undefined, options: { allowNaN?: boolean; profile?: boolean }): TensorObject[];
+  run(inputs: TensorObject[], outputs: string[] | undefined, options: { allowNaN?: boolean; profile?: boolean | undefined }): TensorObject[];
+  /** Begins a run that is carried out bit by bit; one that was begun before is dropped. */
+  begin(inputs: TensorObject[], outputs: string[] | undefined, options: { allowNaN?: boolean; profile?: boolean | undefined }): void;
+  /** Goes on with it for about so long: true when it is at its end. */
+  advance(milliseconds: number): boolean;
+  /** What it gives. */
+  finish(): TensorObject[];
+  /** Gives it up. */
+  cancel(): void;
   /** The steps of the last run with `profile`. */
   profile(): MeasuredStep[];
+  /** What the plan consists of. */
+  describe(): PlanDescription;
   /** How many parts of the graph the compiler executes. */
   subgraphs(): number;
   /** Whether runs may ask the host. If not, the session does not refer to it, and the compiler's memory is given back. */
@@ -73,6 +102,8 @@ export interface EngineSession {
 /** A model as the compiler holds it. */
 export interface CompiledModel extends Host {
   plan(): Uint8Array;
+  /** Parts that the engine has no steps for, by the numbers that the plan has for them. */
+  fallbacks(): { id: number; nodes: { node: string; opType: string; reason: string }[] }[];
   free(): void;
 }
 
@@ -82,14 +113,37 @@ export interface ExternalFile {
   data: Uint8Array;
 }
 
-/** wasm-bindgen's initialiser; gives the instance's exports. */
+/** Which classes are wanted. */
+export interface ClassifySpec {
+  topK?: number | undefined;
+  threshold?: number | undefined;
+  activation?: ClassifierOutput['activation'];
+  /** Indices of the only classes to give, and of those to leave out. */
+  allow?: readonly number[] | undefined;
+  deny?: readonly number[] | undefined;
+}
+
+/** A class and its score. */
+export interface RankedClass {
+  index: number;
+  score: number;
+}
+
+/** What an instance exports, as it is without glue. */
+export interface Exports {
+  memory: WebAssembly.Memory;
+  /** Whether memory ran out and no error has said so; for when the module has trapped. */
+  outOfMemory?: () => number;
+}
+
+/** wasm-bindgen's initialiser. */
 export type Init = (options: {
   module_or_path: WebAssembly.Module;
-  /** Of the instance whose work this one shares. */
-  memory?: WebAssembly.Memory;
-  /** Then: bytes for its stack. */
+  /** Of the instance whose work this one shares. Modules without threads have one of their own and ignore it. */
+  memory?: WebAssembly.Memory | object;
+  /** Bytes for the stack of such an instance. */
   thread_stack_size?: number;
-}) => Promise<{ memory: WebAssembly.Memory }>;
+}) => Promise<Exports>;
 
 /** One copy of the engine's glue. */
 export interface EngineModule {
@@ -97,13 +151,23 @@ export interface EngineModule {
   /** Version of the package, build and dot product: `0.1.0+relaxed.usdot`. */
   version(): string;
   EngineSession: new (plan: Uint8Array, host: Host | undefined) => EngineSession;
-  preprocess(rgba: Uint8Array | Uint8ClampedArray, width: number, height: number, spec: object): TensorObject;
-  classify(scores: TensorObject, spec: object): { index: number; score: number }[][];
-}
-
-/** One copy of the glue of an engine that has threads. */
-export interface ThreadsEngineModule extends EngineModule {
-  /** Says how many threads there are, before a session is made. */
+  preprocess(
+    rgba: Uint8Array | Uint8ClampedArray,
+    width: number,
+    height: number,
+    spec: ImageInput,
+    view?: ImageView & { orientation?: number | undefined },
+  ): TensorObject;
+  /** The best classes of each row of scores. */
+  classify(scores: TensorObject, spec: ClassifySpec): RankedClass[][];
+  /** Those of one row, averaged with earlier ones. */
+  classifySmoothed(
+    scores: TensorObject,
+    spec: ClassifySpec,
+    average: Float32Array | undefined,
+    keep: number,
+  ): { best: RankedClass[]; average: Float32Array };
+  /** Says how many threads there are, before a session is made. This and what follows is only in builds with threads. */
   setThreads(threads: number): void;
   /** Waits for work and does it. Never comes back, but may trap. */
   help(): void;
@@ -116,7 +180,7 @@ export interface CompilerModule {
   init: Init;
   CompiledModel: new (
     model: Uint8Array,
-    externalData: ExternalFile[],
+    externalData: readonly ExternalFile[],
     options: { freeDimensionOverrides?: Readonly<Record<string, number>> | undefined },
   ) => CompiledModel;
 }

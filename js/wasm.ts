@@ -1,91 +1,88 @@
 // Finds and compiles the wasm modules: the compiler, and the build of the engine that suits the browser. Each is compiled
 // once per thread; instances are made per session.
 
-import { describe, InferenceError, toObject } from './errors.js';
+import { isEmbedded } from './embedded.js';
 import { headOf, load } from './loader.js';
-import type { Source } from './protocol.js';
+import type { Emit, Source, WasmName, WasmSources } from './protocol.js';
 
-const HINT =
-  'Serve the .wasm files of the package next to its JavaScript, or say where they are: ' +
-  "{ wasm: { engine: url, compiler: url } }. With Vite, add optimizeDeps: { exclude: ['tractlet'] }.";
+type File = 'engine' | 'engine-relaxed' | 'engine-threads' | 'engine-relaxed-threads' | 'compiler';
 
-const compiled = new Map<string, Promise<WebAssembly.Module>>();
-
-/** The files of the engine, the best first; `relaxed`: there is relaxed SIMD. Each is written out because bundlers only see literal addresses. */
-export function engineFiles(relaxed: boolean): URL[] {
-  const everywhere = new URL('./engine.wasm', import.meta.url);
-  return relaxed ? [new URL('./engine-relaxed.wasm', import.meta.url), everywhere] : [everywhere];
-}
-
-/** The file of the compiler. */
-export function compilerFiles(): URL[] {
-  return [new URL('./compiler.wasm', import.meta.url)];
-}
+const compiled = new Map<File | WasmName, Promise<WebAssembly.Module>>();
 
 /**
- * The compiled module, from an override or from the first of the files that can be used.
+ * The compiled module, from an override or from beside this file.
  *
  * @throws LoadError `WASM_LOAD` or `HTML_RESPONSE`; `UNSUPPORTED_ENVIRONMENT` where there is no WebAssembly SIMD
  */
-export function loadModule(override: Source | WebAssembly.Module | undefined, files: (relaxed: boolean) => URL[]): Promise<WebAssembly.Module> {
-  if (override) return override instanceof WebAssembly.Module ? Promise.resolve(override) : compile(override);
-  const [first, ...others] = files(hasRelaxedSimd()).map(({ href }) => () => loadFile(href));
-  // Should a file be missing, or not compile after all, the next works in more places.
-  return others.reduce((module, next) => module.catch(next), (first as () => Promise<WebAssembly.Module>)());
+export function loadModule(name: WasmName, overrides: WasmSources, emit?: Emit): Promise<WebAssembly.Module> {
+  const override = overrides[name];
+  if (override instanceof WebAssembly.Module) return Promise.resolve(override);
+  if (INLINE && isEmbedded(override)) return once(name, () => compile(override, emit));
+  if (override && override !== 'awaited') return compile(override, emit);
+  if (name === 'compiler') return loadFile(name, emit);
+  const kind = name === 'engineThreads' ? '-threads' : '';
+  const loadUsual = (): Promise<WebAssembly.Module> => loadFile(`engine${kind}`, emit);
+  // Should that file be missing, or not compile after all, the other works everywhere.
+  return hasRelaxedSimd() ? loadFile(`engine-relaxed${kind}`, emit).catch(loadUsual) : loadUsual();
 }
 
-function loadFile(url: string): Promise<WebAssembly.Module> {
-  let module = compiled.get(url);
+function loadFile(file: File, emit?: Emit): Promise<WebAssembly.Module> {
+  return once(file, () => compile({ file: `${file}.wasm`, url: addressOf(file).href }, emit));
+}
+
+function once(file: File | WasmName, load: () => Promise<WebAssembly.Module>): Promise<WebAssembly.Module> {
+  let module = compiled.get(file);
   if (!module) {
-    module = compile({ file: url.slice(url.lastIndexOf('/') + 1), url });
-    compiled.set(url, module);
+    module = load();
+    compiled.set(file, module);
     // The next session tries again.
-    module.catch(() => compiled.delete(url));
+    module.catch(() => compiled.delete(file));
   }
   return module;
 }
 
-async function compile(source: Source): Promise<WebAssembly.Module> {
+/** Each written out because bundlers only see literal addresses. */
+function addressOf(file: File): URL {
+  switch (file) {
+    case 'engine':
+      return new URL('./engine.wasm', import.meta.url);
+    case 'engine-relaxed':
+      return new URL('./engine-relaxed.wasm', import.meta.url);
+    case 'engine-threads':
+      return new URL('./engine-threads.wasm', import.meta.url);
+    case 'engine-relaxed-threads':
+      return new URL('./engine-relaxed-threads.wasm', import.meta.url);
+    case 'compiler':
+      return new URL('./compiler.wasm', import.meta.url);
+  }
+}
+
+async function compile(source: Source, emit?: Emit): Promise<WebAssembly.Module> {
   try {
     let from = source;
-    if (source.url !== undefined && !source.body && !source.url.startsWith('file:')) {
+    // A hash is of the whole file: then it cannot be compiled while it comes in.
+    if (source.url !== undefined && !source.body && !source.url.startsWith('file:') && source.integrity === undefined) {
       const response = await fetch(source.url);
       // With the wrong MIME type compileStreaming refuses; with the right one it is the fastest way.
       if (response.ok && /^application\/wasm\b/.test(response.headers.get('content-type') ?? '')) {
+        if (emit) follow(response.clone(), source, emit);
         return await WebAssembly.compileStreaming(response);
       }
       from = { ...source, body: response.body ?? new Uint8Array(), head: headOf(response) };
     }
-    const bytes = await load(from);
-    if (bytes[0] !== 0 || bytes[1] !== 0x61 || bytes[2] !== 0x73 || bytes[3] !== 0x6d) {
-      throw new InferenceError('WASM_LOAD', `${source.url ?? source.file} is not a WebAssembly module`, {
-        expected: '00 61 73 6d',
-        actual: Array.from(bytes.subarray(0, 4), (byte) => byte.toString(16).padStart(2, '0')).join(' '),
-      });
-    }
+    if (INLINE && isEmbedded(from)) from = { ...from, body: from.body.stream().pipeThrough(new DecompressionStream('gzip')) };
+    const bytes = await load(from, { kind: 'wasm', emit });
+    if (String.fromCharCode(...bytes.subarray(0, 4)) !== '\0asm') throw (await import('./wasm-errors.js')).notWasm(bytes, source);
     return await WebAssembly.compile(bytes as Uint8Array<ArrayBuffer>);
   } catch (cause) {
-    throw explain(cause, source.url ?? source.file);
+    throw (await import('./wasm-errors.js')).explain(cause, source.url ?? source.file, hasSimd());
   }
 }
 
-function explain(cause: unknown, name: string): InferenceError {
-  if (cause instanceof InferenceError) {
-    const code = cause.code === 'HTML_RESPONSE' ? cause.code : 'WASM_LOAD';
-    return new InferenceError(code, cause.message, { ...toObject(cause), hint: HINT, cause });
-  }
-  const message = describe(cause);
-  if (cause instanceof WebAssembly.CompileError && !hasSimd()) {
-    return new InferenceError('UNSUPPORTED_ENVIRONMENT', 'This browser has no WebAssembly SIMD', {
-      hint: 'Chrome 91, Firefox 89 and Safari 16.4 are the first that have it.',
-      cause,
-    });
-  }
-  const blocked = /unsafe-eval|security|policy|csp|disallowed|blocked/i.test(message);
-  return new InferenceError('WASM_LOAD', `${name} could not be ${blocked ? 'compiled' : 'loaded'} (${message})`, {
-    hint: blocked ? "The Content-Security-Policy must have script-src 'wasm-unsafe-eval'." : HINT,
-    cause,
-  });
+/** Reports on a download that the browser reads by itself. */
+function follow(copy: Response, { file }: Source, emit: Emit): void {
+  // That it failed is said by the one that compiles.
+  load({ file, body: copy.body ?? new Uint8Array(), head: headOf(copy) }, { kind: 'wasm', emit }).catch(() => undefined);
 }
 
 /** Whether a function with these instructions, which leave a vector, is valid here. */

@@ -15,7 +15,7 @@ export default tseslint.config(
   {
     files: ['**/*.ts'],
     extends: [tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],
-    languageOptions: { parserOptions: { project: './tsconfig.json', tsconfigRootDir: import.meta.dirname } },
+    languageOptions: { parserOptions: { project: ['./tsconfig.json', './tsconfig.cli.json'], tsconfigRootDir: import.meta.dirname } },
     linterOptions: { reportUnusedDisableDirectives: 'error' },
     rules: {
       '@typescript-eslint/consistent-type-imports': 'error',
@@ -31,13 +31,13 @@ export default tseslint.config(
     },
   },
   {
-    files: ['**/*.mjs', '**/*.js'],
+    files: ['**/*.mjs', '**/*.cjs', '**/*.js', '**/*.jsx'],
     languageOptions: { globals: Object.fromEntries(testGlobals.map((name) => [name, 'readonly'])) },
     rules: { eqeqeq: ['error', 'always', { null: 'ignore' }] },
   },
   {
-    // Code of pages: the type checker knows every global there is.
-    files: ['**/www/**/*.js', '**/tests/e2e/**', '**/benches/**'],
+    // Code of pages: the type checker knows every global there is. Examples: each has the globals of its environment.
+    files: ['**/www/**/*.js', '**/tests/e2e/**', '**/benches/**', '**/examples/**'],
     rules: { 'no-undef': 'off' },
   },
 );

@@ -6,11 +6,12 @@
 //
 // cargo decides itself what has to be compiled again (it knows which sources each module is made of); the steps after
 // it are keyed on the wasm file that cargo made, so that an unchanged tree does nothing.
-import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { withLock } from './lib/lock.mjs';
+import { entries, reachable } from './lib/package-files.mjs';
 import { CONFIG, DIST, ROOT, WASM } from './lib/paths.mjs';
 import { formatBytes, heading, upToDate } from './lib/report.mjs';
 import { Stop, main, task } from './lib/run.mjs';
@@ -32,7 +33,8 @@ const THREADS = {
   buildStd: true,
   rustflags: [
     '-C', 'target-feature=+atomics,+bulk-memory,+mutable-globals',
-    ...['--shared-memory', '--import-memory', '--export-memory', `--max-memory=${SHARED_MEMORY_BYTES}`].flatMap(linkArgument),
+    // Both sizes are in the glue, which serves builds of different sizes.
+    ...['--shared-memory', '--import-memory', '--export-memory', `--initial-memory=${2 << 20}`, `--max-memory=${SHARED_MEMORY_BYTES}`].flatMap(linkArgument),
     // wasm-bindgen gives each worker a stack and thread-local memory of its own.
     ...['__heap_base', '__wasm_init_tls', '__tls_size', '__tls_align', '__tls_base'].flatMap((name) => linkArgument(`--export=${name}`)),
   ],
@@ -45,7 +47,7 @@ const MODULES = {
   engine: ENGINE,
   // The same code, for browsers with relaxed SIMD, and the same glue.
   'engine-relaxed': { ...ENGINE, ...RELAXED, glueOf: 'engine' },
-  // Both again, for pages that are cross-origin isolated; their glue is another.
+  // Both again, for pages that are cross-origin isolated.
   'engine-threads': { ...ENGINE, ...THREADS },
   'engine-relaxed-threads': {
     ...ENGINE,
@@ -118,11 +120,11 @@ async function compile(name, fast) {
 
 async function buildModule(name, fast) {
   const compiled = await compile(name, fast);
-  const { wasmOpt, wasmFeatures = [], glueOf } = MODULES[name];
+  const { feature, wasmOpt, wasmFeatures = [] } = MODULES[name];
   const glue = join(WASM, name);
   const shipped = join(DIST, `${name}.wasm`);
   // The name is part of what the module imports.
-  const outName = glueOf ?? name;
+  const outName = feature;
   const bound = join(glue, `${outName}_bg.wasm`);
   const stamp = `wasm-${name}`;
   const key = inputKey([compiled, SELF, join(CONFIG, 'tools.json'), join(ROOT, 'package-lock.json')], { fast });
@@ -151,45 +153,88 @@ async function buildModule(name, fast) {
   writeStamp(stamp, key);
 }
 
+/** What a module imports from its glue, and what the glue exports, each with its text. */
+function parseGlue(folder, name) {
+  const text = readFileSync(join(folder, name, `${MODULES[name].feature}.js`), 'utf8');
+  const parts = text.matchAll(/^export (?:async )?(?:class|function) (\w+)[^]*?^}|^ {8}(?:"([^"]+)"|(\w+)): function[^]*?^ {8}},?$/gm);
+  return { text, parts: new Map([...parts].map(([part, ...names]) => [names.find(Boolean), part])) };
+}
+
 /**
- * One bundle of JavaScript serves both builds of the engine, so their glue must be the same. wasm-bindgen numbers what it
- * finds in the module: should the two ever differ, each build has to get a bundle of its own.
+ * One bundle of JavaScript serves all builds of the engine, with the glue of `engine-threads`. So that of the builds
+ * without threads must be part of it, and be the same with and without relaxed SIMD. wasm-bindgen numbers what it finds in
+ * the module: should this ever fail, each build has to get a bundle of its own.
  */
 export function checkGlue(folder = WASM) {
   for (const [name, { glueOf }] of Object.entries(MODULES)) {
-    if (!glueOf) continue;
-    const [own, other] = [name, glueOf].map((module) => readFileSync(join(folder, module, `${glueOf}.js`), 'utf8'));
-    if (own !== other) throw new Stop(`the glue of ${name} is not that of ${glueOf}: compare ${name}/${glueOf}.js and ${glueOf}/${glueOf}.js in ${folder}`);
+    if (glueOf && parseGlue(folder, name).text !== parseGlue(folder, glueOf).text) throw new Stop(`the glue of ${name} is not that of ${glueOf}: compare them in ${folder}`);
+  }
+  const shared = parseGlue(folder, 'engine-threads').parts;
+  for (const [part, text] of parseGlue(folder, 'engine').parts) {
+    if (shared.get(part) !== text) throw new Stop(`the glue of engine-threads does not have ${part} of engine's: compare them in ${folder}`);
   }
 }
 
-async function buildJavaScript() {
-  const glue = Object.keys(MODULES).filter((name) => !MODULES[name].glueOf).map((name) => join(WASM, name, `${name}.js`));
-  const config = ['esbuild.mjs', 'tsconfig.json'].map((name) => join(CONFIG, name));
-  const key = inputKey([join(ROOT, 'js'), ...glue, ...config, SELF, join(ROOT, 'package-lock.json')]);
-  const outputs = ['index.js', 'runtime.js', 'worker.js', 'index.d.ts'].map((name) => join(DIST, name));
-  if (isFresh('js', key, outputs)) return upToDate('dist/*.js', 'up to date');
-  removeStamp('js');
-  mkdirSync(DIST, { recursive: true });
+/** Runs esbuild; its complaints become those of the task. */
+async function bundle(...optionsOf) {
+  // Loaded here: with a fresh clone it is the set-up that installs it.
+  const esbuild = await import('esbuild');
+  const config = await import(pathToFileURL(join(CONFIG, 'esbuild.mjs')).href);
+  try {
+    for (const name of optionsOf) await esbuild.build({ ...config[name](esbuild), logLevel: 'silent' });
+  } catch (error) {
+    if (!error.errors) throw error;
+    const messages = await esbuild.formatMessages(error.errors, { kind: 'error' });
+    throw Object.assign(new Stop(`esbuild: ${error.errors.length} error(s)`), { tail: messages.join('').trimEnd() });
+  }
+}
 
-  await task('JavaScript: esbuild', async () => {
-    for (const name of readdirSync(DIST)) if (name.endsWith('.js')) rmSync(join(DIST, name));
-    // Loaded here: with a fresh clone it is the set-up that installs it.
-    const esbuild = await import('esbuild');
-    const { esbuildOptions } = await import(pathToFileURL(join(CONFIG, 'esbuild.mjs')).href);
-    try {
-      await esbuild.build({ ...esbuildOptions(esbuild), logLevel: 'silent' });
-    } catch (error) {
-      if (!error.errors) throw error;
-      const messages = await esbuild.formatMessages(error.errors, { kind: 'error' });
-      throw Object.assign(new Stop(`esbuild: ${error.errors.length} error(s)`), { tail: messages.join('').trimEnd() });
-    }
-  });
-  await task('JavaScript: type declarations', async ({ exec }) => {
-    for (const name of readdirSync(DIST)) if (name.endsWith('.d.ts')) rmSync(join(DIST, name));
-    await exec(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', join(CONFIG, 'tsconfig.json'), '--emitDeclarationOnly']);
-  });
-  writeStamp('js', key);
+/** The licences of what is part of the command. */
+async function writeLicences() {
+  const { CLI_PACKAGES } = await import(pathToFileURL(join(CONFIG, 'esbuild.mjs')).href);
+  const licence = ({ name, files }) => [`cli.js contains ${name}:`, ...files.map(({ file, part }) => part.exec(readFileSync(join(ROOT, 'node_modules', name, file), 'utf8'))[0].trim())];
+  writeFileSync(join(DIST, 'cli-licenses.txt'), `${CLI_PACKAGES.flatMap(licence).join('\n\n')}\n`);
+}
+
+const INLINE = join(DIST, 'inline.js');
+const COMMON_JS = join(DIST, 'cjs');
+
+async function buildJavaScript() {
+  const glue = Object.keys(MODULES).filter((name) => !MODULES[name].glueOf).map((name) => join(WASM, name, `${MODULES[name].feature}.js`));
+  const config = ['esbuild.mjs', 'tsconfig.json'].map((name) => join(CONFIG, name));
+  const inputs = [join(ROOT, 'js'), ...glue, ...config, SELF, join(ROOT, 'package-lock.json'), join(ROOT, 'scripts/lib/package-files.mjs')];
+  const key = inputKey(inputs, { entries: entries() });
+  const names = ['index.js', 'ort.js', 'runtime.js', 'worker.js', 'cli.js', 'cjs/index.js', 'index.d.ts', 'ort.d.ts', 'cjs/index.d.ts'];
+  const outputs = names.map((name) => join(DIST, name));
+  if (isFresh('js', key, outputs)) {
+    upToDate('dist/*.js', 'up to date');
+  } else {
+    removeStamp('js');
+    mkdirSync(DIST, { recursive: true });
+    await task('JavaScript: esbuild', async () => {
+      for (const name of readdirSync(DIST)) if (name.endsWith('.js')) rmSync(join(DIST, name));
+      rmSync(COMMON_JS, { recursive: true, force: true });
+      await bundle('esbuildOptions', 'workerOptions', 'commonJsOptions', 'cliOptions');
+      chmodSync(join(DIST, 'cli.js'), 0o755);
+      await writeLicences();
+    });
+    await task('JavaScript: type declarations', async ({ exec }) => {
+      for (const name of readdirSync(DIST)) if (name.endsWith('.d.ts')) rmSync(join(DIST, name));
+      await exec(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', join(CONFIG, 'tsconfig.json'), '--emitDeclarationOnly']);
+      const used = reachable(entries().filter((path) => path.endsWith('.d.ts') && !path.startsWith('dist/cjs/')));
+      for (const name of readdirSync(DIST)) if (name.endsWith('.d.ts') && !used.has(`dist/${name}`)) rmSync(join(DIST, name));
+      // A declaration belongs to a script of one kind: those of CommonJS are the same files in a folder of that kind.
+      for (const path of reachable(['dist/index.d.ts'])) copyFileSync(join(ROOT, path), join(COMMON_JS, path.slice('dist/'.length)));
+      writeFileSync(join(COMMON_JS, 'package.json'), '{ "type": "commonjs" }\n');
+    });
+    writeStamp('js', key);
+  }
+
+  const inlineKey = inputKey([...inputs, join(DIST, 'engine.wasm'), join(DIST, 'compiler.wasm')]);
+  if (isFresh('inline', inlineKey, [INLINE])) return upToDate('dist/inline.js', 'up to date');
+  removeStamp('inline');
+  await task('JavaScript: inline.js', () => bundle('inlineOptions'));
+  writeStamp('inline', inlineKey);
 }
 
 /** Builds everything, or only one of 'engine', 'compiler' and 'js'. The set-up has to have run. */

@@ -6,6 +6,7 @@
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { delimiter, join, relative } from 'node:path';
 import { build } from './build.mjs';
+import { runExamples, selectExamples } from './examples.mjs';
 import { BROWSER_NAMES, browserEnvironment, findBrowser, webdriverCapabilities } from './lib/browsers.mjs';
 import { measureBudgets } from './lib/budgets.mjs';
 import { cargoCounts, cargoFailure, nodeCounts, outcome } from './lib/counts.mjs';
@@ -115,14 +116,16 @@ async function lint(result) {
     await exec('cargo', ['clippy', '--locked', ...args, ...(same ? ['--', '-D', 'warnings'] : [])], { env });
     if (!same) note(`warnings allowed, as this is Rust ${version} and not ${pinned}`);
   });
-  await check(result, 'rustfmt', ({ exec }) => exec('cargo', ['fmt', '--check'], { env }));
-  await clippy('clippy, native', ['--all-targets']);
+  await check(result, 'rustfmt', ({ exec }) => exec('cargo', ['fmt', '--all', '--check'], { env }));
+  await clippy('clippy, native', ['--workspace', '--all-targets']);
   await clippy('clippy, engine for WebAssembly', [...FOR_WASM, ...ENGINE, '--all-targets']);
   await clippy('clippy, compiler for WebAssembly', [...FOR_WASM, ...COMPILER, '--lib']);
   const folders = ['js', 'scripts', 'tests', 'www', 'pkg-config', 'benches', 'examples'].filter((name) => existsSync(join(ROOT, name)));
   await check(result, 'eslint', ({ exec }) =>
     exec(process.execPath, [nodeBin('eslint/bin/eslint.js'), '--config', join(CONFIG, 'eslint.config.js'), '--max-warnings', '0', '--no-error-on-unmatched-pattern', ...folders]));
-  await check(result, 'tsc', ({ exec }) => exec(process.execPath, [nodeBin('typescript/bin/tsc'), '-p', join(CONFIG, 'tsconfig.json'), '--noEmit']));
+  for (const config of ['tsconfig.json', 'tsconfig.cli.json']) {
+    await check(result, `tsc -p ${config}`, ({ exec }) => exec(process.execPath, [nodeBin('typescript/bin/tsc'), '-p', join(CONFIG, config), '--noEmit']));
+  }
 }
 
 /** Writes the fixtures that are missing or out of date: what other implementations compute, for the tests to compare with. */
@@ -137,7 +140,7 @@ async function fixtures(result) {
 }
 
 async function rust(result) {
-  await tests(result, 'cargo test', ...cargo(['test', '--locked', '--no-fail-fast']));
+  await tests(result, 'cargo test', ...cargo(['test', '--workspace', '--locked', '--no-fail-fast']));
 }
 
 async function wasm(result) {
@@ -191,6 +194,12 @@ async function nodeTests(result, folder, { serial, minutes }) {
   });
 }
 
+/** From the packed package; those that take long are left to `npm run test:examples`. */
+async function examples(result) {
+  const quick = selectExamples([]).filter(({ slow }) => !slow);
+  await runExamples(quick, (title, work) => check(result, title, work));
+}
+
 async function budgets(result) {
   for (const { name, bytes, limit } of await measureBudgets()) {
     const good = bytes !== undefined && bytes <= limit;
@@ -228,6 +237,14 @@ const STAGES = [
     after: ['build', 'fixtures'],
     useless: ['build'],
     run: (result) => nodeTests(result, 'tests/e2e', { serial: true, minutes: 40 }),
+  },
+  {
+    name: 'examples',
+    title: 'Examples, from the packed package',
+    needs: { browsers: ['chromium'] },
+    after: ['build', 'fixtures'],
+    useless: ['build'],
+    run: examples,
   },
   { name: 'budgets', title: 'Size budgets', needs: {}, after: ['build'], useless: ['build'], run: budgets },
 ];

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
+use half::f16;
 use serde::Deserialize;
-use tractlet::image::{ElementType, ImageInput, Orientation, Resample, orient, preprocess, resize};
+use tractlet::image::{ElementType, ImageInput, Orientation, Resample, View, orient, preprocess, resize};
 
 #[derive(Deserialize)]
 struct Cases {
@@ -36,8 +37,14 @@ struct ResizeCase {
 struct PreprocessCase {
     picture: String,
     spec: serde_json::Value,
+    #[serde(default = "no_view")]
+    view: serde_json::Value,
     shape: Vec<usize>,
     offset: usize,
+}
+
+fn no_view() -> serde_json::Value {
+    serde_json::json!({})
 }
 
 #[derive(Deserialize)]
@@ -133,9 +140,10 @@ fn image_preprocess_equals_pil() {
     let mut differences = Differences::default();
     for case in &fixtures.cases.preprocess {
         let (rgba, width, height) = fixtures.picture(&case.picture);
-        let what = format!("{} {width}x{height} {}", case.picture, case.spec);
+        let what = format!("{} {width}x{height} {} {}", case.picture, case.spec, case.view);
+        let view = View::from_deserializer(&case.view).expect(&what);
         let spec = ImageInput::from_deserializer(&case.spec).expect(&what);
-        let got = preprocess(rgba, width, height, &spec).expect(&what);
+        let got = preprocess(rgba, width, height, &spec, &view).expect(&what);
         assert_eq!((got.shape(), got.data_type()), (&case.shape[..], spec.data_type.data_type()), "{what}");
         let truth = fixtures.bytes(case.offset, got.bytes().len());
 
@@ -146,6 +154,11 @@ fn image_preprocess_equals_pil() {
                 let truth = truth.as_chunks().0.iter().map(|v| f32::from_le_bytes(*v));
                 let pairs = got.as_slice::<f32>().unwrap().iter().zip(truth);
                 differences.add(spec.resample, pairs.map(|(a, b)| f64::from((a - b).abs()) / level))
+            }
+            ElementType::Float16 => {
+                let value = |v: &[u8; 2]| f16::from_le_bytes(*v).to_f64();
+                let pairs = got.bytes().as_chunks().0.iter().zip(truth.as_chunks().0);
+                differences.add(spec.resample, pairs.map(|(a, b)| (value(a) - value(b)).abs() / level))
             }
             ElementType::Uint8 | ElementType::Int8 => {
                 let signed = spec.data_type == ElementType::Int8;

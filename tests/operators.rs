@@ -10,7 +10,10 @@ use std::fs;
 use common::{Tolerance, difference, external_data, fixtures, json, tensors};
 use tractlet::compiler::CompileOptions;
 use tractlet::engine::RunOptions;
+use tractlet::error::ErrorCode;
 use tractlet::local;
+use tractlet::plan::display_shape;
+use tractlet::tensor::{DataType, Tensor};
 
 #[derive(serde::Deserialize)]
 struct Case {
@@ -45,6 +48,24 @@ fn check(case: &Case) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+#[test]
+fn inputs_of_any_rank_are_checked_when_they_come() {
+    let folder = fixtures("operators").join("interface/axis_of_any_rank");
+    let model = fs::read(folder.join("model.onnx")).unwrap();
+    let mut session = local::open(&model, &[], &CompileOptions::default()).unwrap();
+    assert_eq!(display_shape(&session.info().inputs[0].shape), "[...]");
+    let mut run = |shape: &[usize]| {
+        let x = Tensor::zeros(DataType::Float32, shape).unwrap();
+        session.run(&[("x".to_owned(), x)], None, RunOptions::default()).map_err(|e| e.code)
+    };
+    for _ in 0..2 {
+        assert_eq!(run(&[2, 3]).unwrap_err(), ErrorCode::InputShape);
+        assert_eq!(run(&[1; 65]).unwrap_err(), ErrorCode::InputShape);
+        assert_eq!(run(&[2, 3, 4]).unwrap()[0].1.shape(), [2, 3, 4]);
+        assert_eq!(run(&[2, 1, 3, 4]).unwrap()[0].1.shape(), [2, 1, 3, 4]);
+    }
 }
 
 #[test]

@@ -4,13 +4,16 @@
 
 mod common;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{external_data, fixtures, json};
-use tractlet::compiler::{CompileOptions, CompiledModel};
+use common::{external_data, fixtures, json, tensors};
+use tractlet::compiler::{CompileOptions, CompiledModel, Reason};
+use tractlet::engine::{RunOptions, Session};
+use tractlet::local::open;
 use tractlet::plan::{Dim, Operation, Plan};
+use tractlet::{ErrorCode, Tensor};
 
 #[derive(serde::Deserialize)]
 struct Case {
@@ -114,4 +117,96 @@ fn operators_that_need_the_compiler_are_known() {
         }
     }
     assert_eq!(found.keys().collect::<Vec<_>>(), NEED_THE_COMPILER, "{found:#?}");
+}
+
+/// The inputs of every sample of a case.
+fn samples(folder: &Path) -> Vec<Vec<(String, Tensor)>> {
+    let folders = (0..).map(|k| folder.join(format!("sample_{k}"))).take_while(|f| f.is_dir());
+    folders.map(|f| tensors(&f, "input")).collect()
+}
+
+#[test]
+fn one_plan_serves_several_shapes_without_the_compiler() {
+    let mut seen = 0;
+    for case in cases().iter().filter(|c| c.group == "symbolic") {
+        let name = &case.case;
+        let folder = fixtures("operators").join(&case.group).join(name);
+        let bytes = fs::read(folder.join("model.onnx")).expect("a model");
+        let mut model = CompiledModel::open(&bytes[..], &[], &CompileOptions::default()).expect("a model");
+        let mut whole = open(&bytes, &[], &CompileOptions::default()).expect("a session");
+        let samples = samples(&folder);
+        let mut shapes: Vec<Vec<Vec<usize>>> = Vec::new();
+        for inputs in &samples {
+            let of = |i: &tractlet::plan::ValueInfo| {
+                inputs.iter().find(|(n, _)| *n == i.name).expect("an input").1.shape().to_vec()
+            };
+            let set: Vec<Vec<usize>> = model.info().inputs.iter().map(of).collect();
+            if !shapes.contains(&set) {
+                shapes.push(set);
+            }
+        }
+        let sizes: Vec<usize> = shapes.iter().map(|set| model.specialize(set).expect("a plan").len()).collect();
+        let plan = model.plan();
+        let header = decoded(&plan);
+        assert_eq!(header.variants.iter().map(|v| v.input_shapes.clone()).collect::<Vec<_>>(), shapes, "{name}");
+        if !subgraphs(&header).is_empty() {
+            continue;
+        }
+        // Weights are there once.
+        assert!(shapes.len() == 1 || plan.len() < sizes.iter().sum(), "{name}: {} of {sizes:?}", plan.len());
+        let mut alone = Session::new(&plan[..], None).expect("a session");
+        for inputs in samples.iter().chain(samples.iter().rev()) {
+            let want = whole.run(inputs, None, RunOptions::default()).expect("a result");
+            let got = alone.run(inputs, None, RunOptions::default()).expect("a result");
+            for ((name, got), (_, want)) in got.iter().zip(&want) {
+                assert_eq!((got.shape(), got.bytes()), (want.shape(), want.bytes()), "{name}");
+            }
+        }
+        seen += shapes.len();
+    }
+    assert!(seen > 12, "only {seen} shapes");
+}
+
+#[test]
+fn a_shape_that_a_plan_lacks_is_an_error() {
+    let folder = fixtures("operators").join("symbolic/batch_u8s8_channel");
+    let bytes = fs::read(folder.join("model.onnx")).expect("a model");
+    let mut model = CompiledModel::open(&bytes[..], &[], &CompileOptions::default()).expect("a model");
+    let samples = samples(&folder);
+    let shape_of = |k: usize| vec![samples[k][0].1.shape().to_vec()];
+    assert_ne!(shape_of(0), shape_of(1));
+    let plan = model.specialize(&shape_of(0)).expect("a plan");
+    let mut alone = Session::new(&plan[..], None).expect("a session");
+    let error = alone.run(&samples[1], None, RunOptions::default()).expect_err("no such shape");
+    assert_eq!(error.code, ErrorCode::InputShape);
+    assert!(error.message.contains(&format!("{:?}", shape_of(0)[0])), "{error}");
+    alone.run(&samples[0], None, RunOptions::default()).expect("the session stays usable");
+}
+
+#[test]
+fn what_needs_the_compiler_has_a_reason() {
+    let mut reasons: BTreeMap<String, HashSet<Reason>> = BTreeMap::new();
+    for case in &cases() {
+        let folder = fixtures("operators").join(&case.group).join(&case.case);
+        let bytes = fs::read(folder.join("model.onnx")).expect("a model");
+        let external = external_data(&folder, &case.external);
+        let mut model = CompiledModel::open(&bytes[..], &external, &CompileOptions::default()).expect("a model");
+        let size = |d: &Dim| if let Dim::Fixed(n) = d { *n } else { 2 };
+        let shapes: Vec<Vec<usize>> = model.info().inputs.iter().map(|i| i.shape.iter().map(size).collect()).collect();
+        let plan = decoded(&model.specialize(&shapes).expect("a plan"));
+        let ids: BTreeSet<u32> = plan.variants[0]
+            .steps
+            .iter()
+            .filter_map(|s| if let Operation::Subgraph { id, .. } = s.operation { Some(id) } else { None })
+            .collect();
+        let fallbacks = model.fallbacks();
+        // A subgraph whose results nobody reads has no step.
+        assert!(ids.is_subset(&fallbacks.iter().map(|f| f.id).collect()), "{}/{}", case.group, case.case);
+        for node in fallbacks.iter().flat_map(|f| &f.nodes) {
+            reasons.entry(node.op_type.clone()).or_default().insert(node.reason);
+        }
+    }
+    assert!(reasons["TopK"].contains(&Reason::Operator), "{reasons:?}");
+    assert!(reasons["QLinearConv"].contains(&Reason::Form), "{reasons:?}");
+    assert!(!reasons["QLinearConv"].contains(&Reason::Operator), "{reasons:?}");
 }

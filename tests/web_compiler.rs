@@ -148,6 +148,21 @@ async fn a_model_with_fixed_shapes_is_compiled_at_once() {
 }
 
 #[test]
+async fn what_has_no_steps_is_listed() {
+    let model = compiled(&doubled(&["1", "3"]), &files(&[]), NOTHING).await;
+    let id = subgraph(&plan_of(&call(&model, "plan", &[]).unwrap()));
+    let fallbacks: Array = call(&model, "fallbacks", &[]).unwrap().unchecked_into();
+    assert_eq!(fallbacks.length(), 1);
+    assert_eq!(get(&fallbacks.get(0), "id"), id);
+    let nodes: Array = get(&fallbacks.get(0), "nodes").unchecked_into();
+    assert!(nodes.length() > 0);
+    for node in nodes.iter() {
+        assert!(["node", "opType"].iter().all(|key| get(&node, key).as_string().is_some_and(|s| !s.is_empty())));
+        assert_eq!(get(&node, "reason"), "operator");
+    }
+}
+
+#[test]
 async fn symbolic_shapes_are_compiled_on_demand() {
     let model = compiled(&doubled(&["n", "2"]), &files(&[]), NOTHING).await;
     let plan = plan_of(&call(&model, "plan", &[]).unwrap());

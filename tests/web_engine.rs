@@ -24,7 +24,7 @@ const INPUT: &str = r#"{ "size": [1, 2], "layout": "NHWC", "channels": "BGR", "t
 #[test]
 fn pixels_become_a_tensor() {
     let rgba = [1, 2, 3, 255, 40, 50, 60, 255];
-    let input = preprocess(&rgba, 2, 1, js(INPUT)).expect("a tensor");
+    let input = preprocess(&rgba, 2, 1, js(INPUT), JsValue::UNDEFINED).expect("a tensor");
     assert_eq!(field(&input, "type"), "uint8");
     assert_eq!(get(&input, "dims").unchecked_into::<Array>().join(","), "1,1,2,3");
     assert_eq!(bytes(&input), [3, 2, 1, 60, 50, 40]);
@@ -32,10 +32,10 @@ fn pixels_become_a_tensor() {
 
 #[test]
 fn what_is_thrown_is_a_plain_object() {
-    let error = preprocess(&[], 0, 0, js(INPUT)).expect_err("no pixels");
+    let error = preprocess(&[], 0, 0, js(INPUT), JsValue::UNDEFINED).expect_err("no pixels");
     assert_eq!(field(&error, "code"), "INVALID_IMAGE");
     assert!(!field(&error, "message").is_empty() && !field(&error, "hint").is_empty());
-    let error = preprocess(&[0; 4], 1, 1, js("{}")).expect_err("no settings");
+    let error = preprocess(&[0; 4], 1, 1, js("{}"), JsValue::UNDEFINED).expect_err("no settings");
     assert_eq!(field(&error, "code"), "INVALID_OPTION");
     let error = EngineSession::new(Uint8Array::from(&b"TRACTLET"[..]), None).err().expect("no plan");
     assert_eq!(field(&error, "code"), "INVALID_PLAN");

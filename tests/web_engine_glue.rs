@@ -186,6 +186,53 @@ async fn bad_pixels_and_settings_are_thrown() {
     }
 }
 
+#[test]
+async fn a_view_is_looked_at() {
+    let spec = js(&format!(
+        "{{ {STRETCH}, layout: 'NHWC', channels: 'RGB', type: 'uint8', mean: [0, 0, 0], std: [1, 1, 1] }}"
+    ));
+    // 1 2 3
+    // 4 5 6
+    let rgba = clamped(&(1..7).flat_map(|v| [v, v, v, 255]).collect::<Vec<_>>());
+    let exports = exports().await;
+    let view = |view: &str| {
+        let size = [JsValue::from(3.0), 2.0.into()];
+        call(&exports, "preprocess", &[rgba.clone(), size[0].clone(), size[1].clone(), spec.clone(), js(view)])
+    };
+    for (settings, reds) in [
+        ("undefined", [4, 6]),
+        ("{}", [4, 6]),
+        ("{ region: undefined, rotation: undefined, orientation: undefined }", [4, 6]),
+        ("{ region: { x: 1, y: 1, width: 2, height: 1 } }", [5, 6]),
+        ("{ region: { x: 1, y: 1, width: 2, height: 1, unit: undefined }, rotation: 180 }", [6, 5]),
+        ("{ region: { x: 0, y: 0.5, width: 1 / 3, height: 0.5, unit: 'relative' } }", [4, 4]),
+        ("{ region: { x: 2, y: 0, width: 1, height: 2 }, rotation: 90 }", [6, 3]),
+        ("{ orientation: 8, region: { x: 0, y: 0, width: 2, height: 1 } }", [3, 6]),
+    ] {
+        let result = view(settings).unwrap_or_else(|error| panic!("{settings}: {}", text(&error)));
+        let bytes = bytes(&result);
+        assert_eq!([bytes[0], bytes[3]], reds, "{settings}");
+    }
+    for settings in [
+        "null",
+        "7",
+        "{ rotation: 45 }",
+        "{ rotation: '90' }",
+        "{ rotate: 90 }",
+        "{ orientation: 0 }",
+        "{ region: {} }",
+        "{ region: [0, 0, 1, 1] }",
+        "{ region: { x: 0, y: 0, width: 4, height: 1 } }",
+        "{ region: { x: 0, y: 0, width: NaN, height: 1 } }",
+        "{ region: { x: 0, y: 0, width: 1, height: 1, left: 0 } }",
+        "{ region: { x: 0, y: 0, width: 1, height: 1, unit: 'percent' } }",
+    ] {
+        let error = view(settings);
+        assert_eq!(code(error.clone()), "INVALID_OPTION", "{settings}");
+        assert!(get(&error.unwrap_err(), "hint").is_string(), "{settings}");
+    }
+}
+
 async fn classify(scores: JsValue, spec: &str) -> Result<String, JsValue> {
     call(&exports().await, "classify", &[scores, js(spec)]).map(|best| text(&best))
 }
@@ -210,9 +257,33 @@ async fn scores_become_classes() {
             "{ threshold: 7, activation: 'none' }",
             r#"[[{"index":1,"score":200},{"index":2,"score":7}]]"#,
         ),
+        (
+            scores(),
+            "{ allow: [2, 0], deny: [0], activation: 'none' }",
+            r#"[[{"index":2,"score":2}],[{"index":2,"score":0.5}]]"#,
+        ),
     ] {
         assert_eq!(classify(scores, spec).await.unwrap(), expected, "{spec}");
     }
+}
+
+#[test]
+async fn scores_are_averaged_over_time() {
+    let exports = exports().await;
+    let spec = js("{ topK: 1, activation: 'none' }");
+    let smoothed = |scores: &[f32], average: JsValue, keep: f64| {
+        let scores = floats("", &[1, scores.len() as u32], scores);
+        call(&exports, "classifySmoothed", &[scores, spec.clone(), average, keep.into()])
+    };
+    let first = smoothed(&[4.0, 2.0], JsValue::UNDEFINED, 0.5).unwrap();
+    assert_eq!(text(&get(&first, "best")), r#"[{"index":0,"score":4}]"#);
+    let second = smoothed(&[0.0, 6.0], get(&first, "average"), 0.75).unwrap();
+    assert_eq!(text(&second), r#"{"best":[{"index":0,"score":3}],"average":{"0":3,"1":3}}"#);
+    assert_eq!(get(&get(&get(&second, "average"), "buffer"), "byteLength"), 8);
+    assert_eq!(code(smoothed(&[1.0, 2.0, 3.0], get(&first, "average"), 0.5)), "INVALID_OPTION");
+    assert_eq!(code(smoothed(&[1.0, 2.0], get(&first, "average"), 2.0)), "INVALID_OPTION");
+    assert_eq!(code(smoothed(&[1.0, 2.0], get(&first, "average"), f64::NAN)), "INVALID_OPTION");
+    assert_eq!(code(smoothed(&[], JsValue::UNDEFINED, 0.0)), "INPUT_SHAPE");
 }
 
 #[test]
@@ -230,6 +301,8 @@ async fn bad_scores_are_thrown() {
         (floats("", &[2], &[1.0, 2.0]), "{ threshold: NaN }", "INVALID_OPTION"),
         (floats("", &[2], &[1.0, 2.0]), "{ activation: 'relu' }", "INVALID_OPTION"),
         (floats("", &[2], &[1.0, 2.0]), "{ topk: 1 }", "INVALID_OPTION"),
+        (floats("", &[2], &[1.0, 2.0]), "{ allow: [2] }", "INVALID_OPTION"),
+        (floats("", &[2], &[1.0, 2.0]), "{ deny: ['cat'] }", "INVALID_OPTION"),
         (floats("", &[2], &[1.0, 2.0]), "undefined", "INVALID_OPTION"),
     ] {
         let what = format!("{} {spec}", text(&scores));
@@ -338,6 +411,34 @@ async fn plans_that_need_no_host_do_without() {
     let session = session(&identity(DataType::Float32, &[2]), &JsValue::UNDEFINED).await;
     assert_eq!(call(&session, "needsHost", &[]).unwrap(), false);
     assert_eq!(numbers(&run_all(&session, &[floats("x", &[2], &[1.5, -2.5])]).unwrap()[0]), [1.5, -2.5]);
+}
+
+#[test]
+async fn a_plan_is_described() {
+    let session = session(&hosted(&[1, 3]), &host(&[])).await;
+    let description = call(&session, "describe", &[]).unwrap();
+    assert!(get(&description, "weightBytes").as_f64().is_some());
+    let variants: Array = get(&description, "variants").unchecked_into();
+    assert_eq!(variants.length(), 2);
+    for (variant, batch) in variants.iter().zip([1, 3]) {
+        assert_eq!(text(&get(&variant, "inputShapes")), format!("[[{batch},2],[{batch},2]]"));
+        assert!(get(&variant, "arenaBytes").as_f64().is_some());
+        let step =
+            format!(r#"{{"node":"node","opType":"Op","kernel":"tract","shape":[{batch},2],"macs":0,"subgraph":7}}"#);
+        assert_eq!(text(&get(&variant, "steps")), format!("[{step}]"));
+    }
+    let alone = open(&identity(DataType::Float32, &[2]).encode(), &JsValue::UNDEFINED).await.unwrap();
+    let variants: Array = get(&call(&alone, "describe", &[]).unwrap(), "variants").unchecked_into();
+    assert_eq!(text(&get(&variants.get(0), "steps")), "[]");
+}
+
+#[test]
+async fn shapes_that_a_plan_lacks_are_named() {
+    let alone = session(&hosted(&[1, 3]), &JsValue::UNDEFINED).await;
+    let inputs = [floats("a", &[2, 2], &[1.0; 4]), floats("b", &[2, 2], &[2.0; 4])];
+    let error = run_all(&alone, &inputs);
+    assert_eq!(code(error.clone()), "INPUT_SHAPE");
+    assert_eq!(text(&get(&error.unwrap_err(), "expected")), r#""a [1, 2], b [1, 2]; a [3, 2], b [3, 2]""#);
 }
 
 #[test]

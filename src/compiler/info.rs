@@ -78,12 +78,7 @@ fn value_info(value: &ValueInfoProto, overrides: &DimensionOverrides, what: &str
             .with_hint("export the model with another type, most often float32")
     })?;
     let Some(shape) = tensor.shape.as_ref() else {
-        // An output's rank may depend on the data; an input's rank is what a plan is made for.
-        if what == "input" {
-            return Err(unsupported(format!("the input \"{name}\" has no shape"))
-                .with_hint("export the model with a shape for every input; dimensions may be symbolic"));
-        }
-        return Ok(ValueInfo { name: name.clone(), data_type, shape: vec![Dim::Unknown] });
+        return Ok(ValueInfo { name: name.clone(), data_type, shape: vec![Dim::Rest] });
     };
     if shape.dim.len() > MAX_RANK {
         return Err(invalid(format!("the {what} \"{name}\" has {} dimensions", shape.dim.len())));

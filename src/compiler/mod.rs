@@ -20,15 +20,18 @@ mod tensors;
 
 use std::collections::HashMap;
 
-use tract_onnx::pb::{ModelProto, tensor_shape_proto::dimension, type_proto};
+use serde::Serialize;
+use tract_onnx::pb::tensor_shape_proto::{self, dimension};
+use tract_onnx::pb::{ModelProto, type_proto};
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::plan::{self, Dim, Fact, MAX_VARIANTS, ModelInfo, Operation, Step, ValueInfo, Variant};
 use crate::tensor::Tensor;
 use fallback::Subgraph;
-use lower::{Lowered, Pool};
+use lower::{Lowered, Part, Pool};
 
 pub use info::DimensionOverrides;
+pub use lower::{Reason, WithoutStep};
 pub use onnx::ExternalData;
 
 /// Choices for compiling.
@@ -59,6 +62,16 @@ struct Compiled {
 struct CompiledPart {
     id: u32,
     subgraph: Subgraph,
+    nodes: Vec<WithoutStep>,
+}
+
+/// A part of the graph that the engine has no steps for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Fallback {
+    /// The number that its step in the plan has.
+    pub id: u32,
+    /// Its nodes.
+    pub nodes: Vec<WithoutStep>,
 }
 
 impl CompiledModel {
@@ -66,10 +79,14 @@ impl CompiledModel {
     ///
     /// # Errors
     /// What is wrong with the bytes, see [`ErrorCode`]; all unknown operators at once.
-    pub fn open(bytes: impl AsRef<[u8]>, external: &[ExternalData], options: &CompileOptions) -> Result<Self> {
-        let (mut proto, info) = onnx::import(bytes.as_ref(), external, &options.free_dimension_overrides)?;
-        // Owned bytes are not needed beside what was decoded from them.
-        drop(bytes);
+    pub fn open(
+        bytes: impl AsRef<[u8]>,
+        external: impl AsRef<[ExternalData]>,
+        options: &CompileOptions,
+    ) -> Result<Self> {
+        let (mut proto, info) = onnx::import(bytes.as_ref(), external.as_ref(), &options.free_dimension_overrides)?;
+        // What is owned is not needed beside what was decoded from it.
+        drop((bytes, external));
         fuse::fuse(&mut proto);
         let fixed: Option<Vec<Vec<usize>>> = info
             .inputs
@@ -113,23 +130,42 @@ impl CompiledModel {
                 .with_hint("inputMetadata lists the shape of every input")
         };
         let proto = self.proto.as_mut().ok_or_else(wrong)?;
-        let ranks = |(input, shape): (&ValueInfo, &Vec<usize>)| input.shape.len() == shape.len();
+        let ranks = |(input, shape): (&ValueInfo, &Vec<usize>)| {
+            input.takes_rank(shape.len()) && shape.len() <= limits::MAX_RANK
+        };
         if shapes.len() != self.info.inputs.len() || !self.info.inputs.iter().zip(shapes).all(ranks) {
             return Err(wrong());
         }
         set_input_shapes(proto, &self.info, shapes)?;
-        let known = fallback::analyse(proto)?;
+        let unranked = self.info.inputs.iter().any(ValueInfo::is_unranked);
+        // What does not fit together may be the model's fault or, where it declares no shape, that of the input.
+        let blame = |problem: Error| match problem.code {
+            ErrorCode::InvalidModel if unranked => Error::new(ErrorCode::InputShape, &problem.message)
+                .with_hint("the model declares no shape for an input, and does not go with the one that it was given"),
+            _ => problem,
+        };
+        if unranked && let Some(graph) = &proto.graph {
+            // Axes could not be held against ranks before.
+            attributes::check(graph).map_err(blame)?;
+        }
+        let known = fallback::analyse(proto).map_err(blame)?;
         limits::check_values(&known)?;
         check_outputs(proto, &self.info, &known)?;
         let compiled = match lowered(proto, &self.info, &known, shapes, &mut self.pool, &mut self.next_id) {
             Some(compiled) => compiled,
-            None => whole(proto, &self.info, shapes, &mut self.next_id)?,
+            None => whole(proto, &self.info, &known, shapes, &mut self.next_id)?,
         };
         if self.compiled.len() == MAX_VARIANTS {
             self.compiled.remove(0);
         }
         self.compiled.push(compiled);
         Ok(self.compiled.len() - 1)
+    }
+
+    /// What the engine has no steps for, and why, for every set of input shapes in use.
+    pub fn fallbacks(&self) -> Vec<Fallback> {
+        let parts = self.compiled.iter().flat_map(|c| &c.parts);
+        parts.map(|p| Fallback { id: p.id, nodes: p.nodes.clone() }).collect()
     }
 
     /// Runs the subgraph that a step names, with inputs in the step's order.
@@ -180,14 +216,20 @@ fn lowered(
     let Lowered { variant, parts } = lower::lower(proto, known, shapes, pool, next_id)?;
     plan::check_variant(info, &pool.constants, pool.data.len(), &variant).ok()?;
     let parts = parts
-        .iter()
-        .map(|part| Some(CompiledPart { id: part.id, subgraph: Subgraph::new(&part.proto).ok()? }))
+        .into_iter()
+        .map(|Part { id, proto, nodes }| Some(CompiledPart { id, subgraph: Subgraph::new(&proto).ok()?, nodes }))
         .collect::<Option<Vec<_>>>()?;
     Some(Compiled { variant, parts })
 }
 
 /// The graph as one subgraph.
-fn whole(proto: &ModelProto, info: &ModelInfo, shapes: &[Vec<usize>], next_id: &mut u32) -> Result<Compiled> {
+fn whole(
+    proto: &ModelProto,
+    info: &ModelInfo,
+    known: &HashMap<String, fallback::Known>,
+    shapes: &[Vec<usize>],
+    next_id: &mut u32,
+) -> Result<Compiled> {
     let subgraph = Subgraph::new(proto)?;
     let inputs: Vec<u32> = (0..).take(shapes.len()).collect();
     let outputs: Vec<u32> = (shapes.len() as u32..).take(subgraph.outputs.len()).collect();
@@ -212,7 +254,8 @@ fn whole(proto: &ModelProto, info: &ModelInfo, shapes: &[Vec<usize>], next_id: &
         inputs,
         outputs,
     };
-    Ok(Compiled { variant, parts: vec![CompiledPart { id, subgraph }] })
+    let nodes = proto.graph.iter().flat_map(|g| &g.node).map(|n| WithoutStep::new(n, known, Reason::Whole)).collect();
+    Ok(Compiled { variant, parts: vec![CompiledPart { id, subgraph, nodes }] })
 }
 
 /// Writes concrete shapes into the graph's inputs.
@@ -222,7 +265,10 @@ fn set_input_shapes(proto: &mut ModelProto, info: &ModelInfo, shapes: &[Vec<usiz
         let tensor =
             graph.input.iter_mut().find(|i| i.name == input.name).and_then(|i| i.r#type.as_mut()?.value.as_mut());
         let Some(type_proto::Value::TensorType(tensor)) = tensor else { continue };
-        let Some(declared) = tensor.shape.as_mut() else { continue };
+        let declared = tensor.shape.get_or_insert_default();
+        if input.is_unranked() {
+            declared.dim = vec![tensor_shape_proto::Dimension::default(); shape.len()];
+        }
         let mut bytes = input.data_type.size().max(1) as u64;
         for (dim, &size) in declared.dim.iter_mut().zip(shape) {
             bytes = bytes.saturating_mul(size as u64);

@@ -23,8 +23,10 @@ pub enum Place {
 }
 
 /// A tensor outside of the arena.
+#[derive(Default)]
 pub enum Loose<'a> {
     /// Nothing yet.
+    #[default]
     Absent,
     /// The caller's.
     Borrowed(&'a Tensor),

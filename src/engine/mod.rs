@@ -1,6 +1,8 @@
 //! Executes plans.
 
 mod arena;
+mod describe;
+mod execute;
 mod frame;
 mod load;
 mod parts;
@@ -13,6 +15,7 @@ mod steps;
 mod tests;
 mod validate;
 
+pub use describe::{Description, StepDescription, VariantDescription};
 pub use pool::Pool;
 pub use profile::{Clock, Measured, Profile};
 pub use session::{Host, RunOptions, Session};

@@ -11,6 +11,10 @@ use crate::plan::ValueId;
 const LEAST_TIME: u64 = 8_000;
 /// Parts for each thread, where more do not cost more: the others go on when one is interrupted, or slower.
 const PARTS: usize = 4;
+/// What rows should take that are computed without a look at the clock.
+const STRETCH: u64 = 2_000_000;
+/// What they may take where fewer would cost more in all.
+const LONG_STRETCH: u64 = 50_000_000;
 /// Parts of scratch memory begin at multiples of this: no two threads write to one line of cache.
 const ALIGNMENT: usize = 128;
 
@@ -58,6 +62,12 @@ impl Cut {
         // As many for each.
         let parts = if threads <= 1 || many < threads { many.min(threads).max(1) } else { many / threads * threads };
         rows.div_ceil(parts).next_multiple_of(self.unit).max(1)
+    }
+
+    /// Rows to compute at a time on so many threads, when there is a time to keep.
+    pub fn stretch(&self, threads: usize) -> usize {
+        let rows = |time: u64| (time as u128 * self.rows as u128 * threads as u128 / self.time.max(1) as u128) as usize;
+        rows(STRETCH).max(self.good.min(rows(LONG_STRETCH))).max(1).next_multiple_of(self.unit)
     }
 
     /// Threads that can ever be of use.
@@ -169,6 +179,19 @@ mod tests {
         assert_eq!(cut(3, 1 << 40).part(3, 8), 1);
         assert_eq!(cut(0, 0).part(0, 2), 1);
         assert_eq!((cut(3, 1 << 40).threads(8), cut(1000, 1).threads(8), cut(0, 0).threads(8)), (3, 1, 1));
+    }
+
+    #[test]
+    fn stretches_take_some_milliseconds() {
+        let cut = |rows, time| Cut::new(0, rows, 1, time);
+        assert_eq!(cut(1000, 1_000_000_000).stretch(1), 2);
+        assert_eq!(cut(1000, 1_000_000_000).stretch(3), 6);
+        assert_eq!(cut(1000, 1_000_000_000).unit(4).stretch(1), 4);
+        // Rather longer ones, within limits.
+        assert_eq!(cut(1000, 1_000_000_000).good(20).stretch(1), 20);
+        assert_eq!(cut(1000, 1_000_000_000).good(900).stretch(1), 50);
+        assert_eq!(cut(3, u64::MAX).stretch(1), 1);
+        assert!(cut(1000, 1).stretch(8) >= 1000 && cut(0, 0).stretch(1) >= 1);
     }
 
     #[test]

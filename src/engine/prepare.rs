@@ -18,6 +18,18 @@ pub struct Prepared {
     pub scratch: Range<usize>,
 }
 
+impl Prepared {
+    /// Name of the kernel; `tract` for a subgraph.
+    pub fn kernel(&self) -> &'static str {
+        self.run.as_ref().map_or("tract", |r| r.kernel())
+    }
+
+    /// Products that are added up.
+    pub fn macs(&self) -> f64 {
+        self.run.as_ref().map_or(0.0, |r| r.macs() as f64)
+    }
+}
+
 /// A variant ready to run.
 pub struct Program {
     /// The plan's own description.

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::describe::result_shape;
 use super::prepare::Prepared;
 use crate::plan::{Step, Variant};
 
@@ -31,15 +32,14 @@ pub struct Measured {
 impl Measured {
     /// Describes a step.
     pub(super) fn new(step: &Step, prepared: &Prepared, variant: &Variant, start: f64, microseconds: f64) -> Self {
-        let result = step.writes().first().and_then(|&id| variant.values.get(id as usize));
         Self {
             node: step.node.clone(),
             op_type: step.op_type.clone(),
-            kernel: prepared.run.as_ref().map_or("tract", |r| r.kernel()),
-            shape: result.map(|f| f.shape.iter().map(|d| d.unwrap_or(0)).collect()).unwrap_or_default(),
+            kernel: prepared.kernel(),
+            shape: result_shape(step, variant),
             start,
             microseconds,
-            macs: prepared.run.as_ref().map_or(0.0, |r| r.macs() as f64),
+            macs: prepared.macs(),
         }
     }
 }

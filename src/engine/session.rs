@@ -1,15 +1,18 @@
 //! A loaded plan and its runs.
 
-use super::frame::{Frame, Loose, Place};
+use std::collections::HashMap;
+
+use super::describe::{Description, VariantDescription};
+use super::execute::{Execution, Progress, Slice};
+use super::frame::{Frame, Loose};
 use super::load::{Cache, Loader};
-use super::parts;
 use super::pool::Pool;
 use super::prepare::Program;
-use super::profile::{Clock, Measured, Profile};
+use super::profile::{Clock, Profile};
 use super::validate;
 use crate::error::{Error, ErrorCode, Result};
 use crate::kernels::isa;
-use crate::plan::{Dim, MAX_VARIANTS, ModelInfo, Operation, Plan, Source, ValueId, ValueInfo, Variant};
+use crate::plan::{Dim, MAX_VARIANTS, ModelInfo, Operation, Plan, Source, ValueInfo, display_shape};
 use crate::tensor::{AlignedBytes, Tensor};
 
 /// What the engine asks of the compiler while a model runs.
@@ -44,6 +47,17 @@ pub struct Session {
     pool: Pool,
     /// What steps are prepared for.
     threads: usize,
+    begun: Option<Begun>,
+}
+
+/// A run that was begun. Its program is the last one, what it has computed is in the arena and here.
+struct Begun {
+    /// Inputs, and what the compiler has computed.
+    values: Vec<Option<Tensor>>,
+    /// Positions of the outputs.
+    wanted: Vec<usize>,
+    profile: bool,
+    progress: Progress,
 }
 
 impl Session {
@@ -77,6 +91,7 @@ impl Session {
             profile: Profile::default(),
             pool,
             threads: threads.max(1),
+            begun: None,
         };
         let mut loader =
             Loader { source: plan, data, constants: &header.constants, cache: &mut session.cache, dot: isa::probe() };
@@ -107,6 +122,12 @@ impl Session {
         self.cache.bytes() + self.arena.as_slice().len()
     }
 
+    /// What the plan consists of.
+    pub fn describe(&self) -> Description {
+        let variants = self.programs.iter().map(VariantDescription::new).collect();
+        Description { variants, weight_bytes: self.cache.bytes() }
+    }
+
     /// What the steps of the last measured run took.
     pub fn profile(&self) -> &Profile {
         &self.profile
@@ -119,7 +140,8 @@ impl Session {
         !self.info.inputs.iter().all(fixed) || self.programs.iter().any(subgraph)
     }
 
-    /// Runs the model on named inputs; gives the named outputs, or all of them, with their names.
+    /// Runs the model on named inputs; gives the named outputs, or all of them, with their names. A run that was begun
+    /// is dropped.
     ///
     /// # Errors
     /// `UNKNOWN_INPUT`, `MISSING_INPUT`, `UNKNOWN_OUTPUT`, `INPUT_TYPE`, `INPUT_SHAPE`, `INPUT_VALUE` for inputs that
@@ -130,49 +152,108 @@ impl Session {
         outputs: Option<&[String]>,
         options: RunOptions,
     ) -> Result<Vec<(String, Tensor)>> {
+        let wanted = self.prepare(inputs, outputs, options)?;
+        let given = |info: &ValueInfo| inputs.iter().find(|(name, _)| *name == info.name).map(|(_, tensor)| tensor);
+        let values = self.place(|info| given(info).map_or(Loose::Absent, Loose::Borrowed))?;
+        let (mut execution, mut frame) = self.execution(values, options.profile)?;
+        execution.advance(&mut frame, &mut Progress::default(), None)?;
+        execution.outputs(&frame, &wanted)
+    }
+
+    /// Begins a run that [`Self::advance`] carries out bit by bit, so that it can be given up in between. One that was
+    /// begun before is dropped.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn begin(
+        &mut self,
+        inputs: Vec<(String, Tensor)>,
+        outputs: Option<&[String]>,
+        options: RunOptions,
+    ) -> Result<()> {
+        let wanted = self.prepare(&inputs, outputs, options)?;
+        let mut given: HashMap<String, Tensor> = inputs.into_iter().collect();
+        let values = self.place(|info| given.remove(&info.name))?;
+        let profile = options.profile.is_some();
+        self.begun = Some(Begun { values, wanted, profile, progress: Progress::default() });
+        Ok(())
+    }
+
+    /// Goes on with the run that was begun, for about so many microseconds: true when it is at its end.
+    ///
+    /// # Errors
+    /// That of the operator that failed; then the run is dropped. `INTERNAL` if none was begun.
+    pub fn advance(&mut self, clock: Clock, microseconds: f64) -> Result<bool> {
+        let Begun { values, wanted, profile, mut progress } = self.begun.take().ok_or_else(no_run)?;
+        let slice = Slice { clock, end: clock() + microseconds };
+        let values = values.into_iter().map(|value| value.map_or(Loose::Absent, Loose::Owned)).collect();
+        let (mut execution, mut frame) = self.execution(values, profile.then_some(clock))?;
+        let ended = execution.advance(&mut frame, &mut progress, Some(slice))?;
+        let values =
+            frame.loose.into_iter().map(|value| if let Loose::Owned(tensor) = value { Some(tensor) } else { None });
+        self.begun = Some(Begun { values: values.collect(), wanted, profile, progress });
+        Ok(ended)
+    }
+
+    /// The outputs of the run that was begun and is at its end, as [`Self::run`] gives them.
+    ///
+    /// # Errors
+    /// `INTERNAL` if there is none, or it is not at its end; `OUT_OF_MEMORY`.
+    pub fn finish(&mut self) -> Result<Vec<(String, Tensor)>> {
+        let Begun { values, wanted, progress, .. } = self.begun.take().ok_or_else(no_run)?;
+        let values = values.into_iter().map(|value| value.map_or(Loose::Absent, Loose::Owned)).collect();
+        let (execution, frame) = self.execution(values, None)?;
+        if !execution.is_at_end(&progress) {
+            return Err(no_run());
+        }
+        execution.outputs(&frame, &wanted)
+    }
+
+    /// Gives up the run that was begun, if any.
+    pub fn cancel(&mut self) {
+        self.begun = None;
+    }
+
+    /// Checks what a run is given, and puts the program for it last. Gives the positions of the outputs.
+    fn prepare(
+        &mut self,
+        inputs: &[(String, Tensor)],
+        outputs: Option<&[String]>,
+        options: RunOptions,
+    ) -> Result<Vec<usize>> {
+        self.begun = None;
         let inputs = validate::inputs(&self.info, inputs, options.allow_nan)?;
         let wanted = validate::outputs(&self.info, outputs)?;
         let shapes: Vec<Vec<usize>> = inputs.iter().map(|t| t.shape().to_vec()).collect();
         self.select(&shapes)?;
-        let Some(program) = self.programs.last_mut() else {
-            return Err(Error::new(ErrorCode::Internal, "the plan for these inputs is gone"));
-        };
-        let variant = &program.variant;
-        let mut frame = Frame {
-            places: &program.places,
-            arena: self.arena.as_mut_slice(),
-            loose: variant.values.iter().map(|_| Loose::Absent).collect(),
-            scratch: 0..0,
-            pool: &self.pool,
-            threads: self.threads.min(self.pool.threads()),
-        };
-        for (&id, tensor) in variant.inputs.iter().zip(&inputs) {
-            frame.loose[id as usize] = Loose::Borrowed(tensor);
-        }
         if options.profile.is_some() {
             self.profile.clear();
         }
-        let _running = self.pool.run();
-        let start = options.profile.map_or(0.0, |clock| clock());
-        for (step, prepared) in variant.steps.iter().zip(&mut program.steps) {
-            let began = options.profile.map_or(0.0, |clock| clock());
-            frame.scratch = prepared.scratch.clone();
-            match (&mut prepared.run, &step.operation) {
-                (Some(run), _) => parts::run(&mut **run, &mut frame),
-                (None, Operation::Subgraph { id, inputs, outputs }) => {
-                    run_subgraph(self.host.as_deref_mut(), *id, inputs, outputs, variant, &mut frame)
-                }
-                _ => Err(Error::new(ErrorCode::Internal, "a step without a kernel")),
-            }
-            .map_err(|e| if e.node.is_none() { e.at_node(&step.node, &step.op_type) } else { e })?;
-            if let Some(clock) = options.profile {
-                self.profile.add(Measured::new(step, prepared, variant, began - start, clock() - began));
-            }
+        Ok(wanted)
+    }
+
+    /// The values of the program that was selected, of which only the inputs are there.
+    fn place<T: Default>(&self, mut input: impl FnMut(&ValueInfo) -> T) -> Result<Vec<T>> {
+        let variant = &self.programs.last().ok_or_else(no_program)?.variant;
+        let mut values: Vec<T> = variant.values.iter().map(|_| T::default()).collect();
+        for (&id, info) in variant.inputs.iter().zip(&self.info.inputs) {
+            values[id as usize] = input(info);
         }
-        wanted
-            .into_iter()
-            .map(|position| Ok((self.info.outputs[position].name.clone(), output(variant, position, &frame)?)))
-            .collect()
+        Ok(values)
+    }
+
+    /// The program that was selected, and the frame that it works on.
+    fn execution<'a>(
+        &'a mut self,
+        loose: Vec<Loose<'a>>,
+        clock: Option<Clock<'a>>,
+    ) -> Result<(Execution<'a>, Frame<'a>)> {
+        let Program { variant, steps, places, .. } = self.programs.last_mut().ok_or_else(no_program)?;
+        let threads = self.threads.min(self.pool.threads());
+        let arena = self.arena.as_mut_slice();
+        let frame = Frame { places, arena, loose, scratch: 0..0, pool: &self.pool, threads };
+        let profile = clock.map(|clock| (&mut self.profile, clock));
+        Ok((Execution { info: &self.info, variant, steps, host: self.host.as_deref_mut(), profile }, frame))
     }
 
     /// Puts the program for these shapes last, compiling it if there is none yet.
@@ -182,7 +263,7 @@ impl Session {
             self.programs.push(program);
             return Ok(());
         }
-        let host = self.host.as_mut().ok_or_else(no_compiler)?;
+        let Some(host) = self.host.as_mut() else { return Err(self.no_variant(shapes)) };
         let bytes = host.specialize(shapes)?;
         let (plan, data) = Plan::decode(&bytes[..])?;
         let variant = plan.variants.into_iter().find(|v| v.input_shapes == shapes);
@@ -198,6 +279,23 @@ impl Session {
         self.grow_arena()
     }
 
+    /// The error for input shapes that a plan without a compiler has no steps for.
+    fn no_variant(&self, shapes: &[Vec<usize>]) -> Error {
+        let list = |shapes: &[Vec<usize>]| {
+            let named = self.info.inputs.iter().zip(shapes);
+            named
+                .map(|(input, shape)| format!("{} {}", input.name, display_shape(shape)))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let there: Vec<String> = self.programs.iter().map(|p| list(&p.variant.input_shapes)).collect();
+        let there = if there.is_empty() { "none".to_owned() } else { there.join("; ") };
+        let given = list(shapes);
+        Error::new(ErrorCode::InputShape, format!("the plan has no steps for {given}; it was compiled for {there}"))
+            .expected(there, given)
+            .with_hint("compile the plan with this shape as well (tractlet compile --shape), or open the .onnx file")
+    }
+
     fn grow_arena(&mut self) -> Result<()> {
         let needed = self.programs.iter().map(|p| p.arena).max().unwrap_or(0);
         if needed > self.arena.as_slice().len() {
@@ -209,75 +307,15 @@ impl Session {
     }
 }
 
-/// Hands a part of the graph to the compiler.
-fn run_subgraph<'a>(
-    host: Option<&mut (dyn Host + 'static)>,
-    id: u32,
-    inputs: &[ValueId],
-    outputs: &[ValueId],
-    variant: &Variant,
-    frame: &mut Frame<'a>,
-) -> Result<()> {
-    let host = host.ok_or_else(no_compiler)?;
-    let copies = inputs
-        .iter()
-        .map(|&id| match frame.loose.get(id as usize).and_then(Loose::get) {
-            Some(_) => Ok(None),
-            None => copy_out(variant, id, frame).map(Some),
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let operands = inputs
-        .iter()
-        .zip(&copies)
-        .map(|(&id, copy)| copy.as_ref().or_else(|| frame.loose[id as usize].get()).ok_or_else(missing))
-        .collect::<Result<Vec<_>>>()?;
-    let results = host.run_subgraph(id, &operands)?;
-    if results.len() != outputs.len() {
-        return Err(Error::new(ErrorCode::Internal, "a subgraph gave another number of values than planned"));
-    }
-    for (&id, tensor) in outputs.iter().zip(results) {
-        let fact = &variant.values[id as usize];
-        let planned = fact.shape.len() == tensor.shape().len()
-            && fact.shape.iter().zip(tensor.shape()).all(|(planned, &size)| planned.is_none_or(|p| p == size));
-        if fact.data_type != tensor.data_type() || !planned {
-            return Err(Error::new(ErrorCode::Internal, "a subgraph gave another type or shape than planned"));
-        }
-        frame.loose[id as usize] = Loose::Owned(tensor);
-    }
-    Ok(())
+fn no_run() -> Error {
+    Error::new(ErrorCode::Internal, "no run was begun, or it is not at its end")
 }
 
-/// A value from the arena or a constant, as a tensor of its own, in the shape that it has in memory.
-fn copy_out(variant: &Variant, id: ValueId, frame: &Frame) -> Result<Tensor> {
-    let fact = &variant.values[id as usize];
-    let shape: Vec<usize> = fact.shape.iter().map(|d| d.ok_or_else(missing)).collect::<Result<_>>()?;
-    let bytes = match &frame.places[id as usize] {
-        Place::Arena(range) => frame.arena.get(range.clone()).ok_or_else(missing)?,
-        Place::Constant(constant) => constant.as_slice(),
-        Place::Loose => return Err(missing()),
-    };
-    Tensor::from_bytes(fact.data_type, &shape, bytes)
+fn no_program() -> Error {
+    Error::new(ErrorCode::Internal, "the plan for these inputs is gone")
 }
 
-/// An output of the model, in the shape that the model declares.
-fn output(variant: &Variant, position: usize, frame: &Frame) -> Result<Tensor> {
-    let id = variant.outputs[position];
-    let tensor = match frame.loose[id as usize].get() {
-        Some(tensor) => tensor.clone(),
-        None => copy_out(variant, id, frame)?,
-    };
-    let declared: Option<Vec<usize>> = variant.output_shapes[position].iter().copied().collect();
-    match declared {
-        Some(shape) if shape != tensor.shape() => tensor.reshaped(&shape),
-        _ => Ok(tensor),
-    }
-}
-
-fn missing() -> Error {
-    Error::new(ErrorCode::Internal, "a step reads a value that nothing has written")
-}
-
-fn no_compiler() -> Error {
+pub(super) fn no_compiler() -> Error {
     Error::new(ErrorCode::InvalidPlan, "the plan needs the compiler, and was opened without it")
         .with_hint("open the .onnx file instead of the saved plan")
 }

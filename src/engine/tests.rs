@@ -169,6 +169,49 @@ fn a_host_is_kept_only_if_it_may_be_asked() {
 }
 
 #[test]
+fn a_plan_without_a_compiler_says_which_shapes_it_has() {
+    let mut plan = small();
+    plan.info.inputs[0].shape[0] = Dim::Symbol("batch".into());
+    let mut session = Session::new(&plan.encode()[..], None).unwrap();
+    let two = Tensor::from_slice(&[2, 4, 5, 3], &[0f32; 120]).unwrap();
+    let error = session.run(&[("x".into(), two)], None, RunOptions::default()).unwrap_err();
+    assert_eq!(error.code, ErrorCode::InputShape);
+    assert_eq!(error.expected.as_deref(), Some("x [1, 4, 5, 3]"));
+    assert_eq!(error.actual.as_deref(), Some("x [2, 4, 5, 3]"));
+    let one = session.run(&[("x".into(), input())], None, RunOptions::default()).unwrap();
+    assert_eq!(one[0].1.as_slice::<f32>().unwrap(), expected(input().as_slice().unwrap()));
+
+    plan.variants.clear();
+    let mut session = Session::new(&plan.encode()[..], None).unwrap();
+    let error = session.run(&[("x".into(), input())], None, RunOptions::default()).unwrap_err();
+    assert_eq!((error.code, error.expected.as_deref()), (ErrorCode::InputShape, Some("none")));
+}
+
+#[test]
+fn more_variants_than_are_kept_are_refused() {
+    let mut plan = small();
+    plan.variants = vec![plan.variants[0].clone(); crate::plan::MAX_VARIANTS];
+    assert!(Session::new(&plan.encode()[..], None).is_ok());
+    plan.variants.push(plan.variants[0].clone());
+    let error = Session::new(&plan.encode()[..], None).err().unwrap();
+    assert_eq!(error.code, ErrorCode::InvalidPlan);
+}
+
+#[test]
+fn a_description_has_every_step() {
+    let session = Session::new(&small().encode()[..], None).unwrap();
+    let description = session.describe();
+    assert!(description.weight_bytes > 0);
+    let [variant] = &description.variants[..] else { panic!("one variant") };
+    assert_eq!(variant.input_shapes, [[1, 4, 5, 3]]);
+    assert_eq!(variant.steps.len(), 4);
+    assert!(variant.arena_bytes >= 60 + 40 + 2);
+    assert!(variant.arena_bytes + description.weight_bytes <= session.bytes());
+    assert_eq!((variant.steps[1].macs, &variant.steps[1].shape[..]), (20.0 * 2.0 * 27.0, &[1, 4, 5, 2][..]));
+    assert!(variant.steps.iter().all(|s| s.subgraph.is_none() && !s.kernel.is_empty()));
+}
+
+#[test]
 fn a_measured_run_lists_every_step() {
     let bytes = small().encode();
     let mut session = Session::new(&bytes[..], None).unwrap();
@@ -200,4 +243,65 @@ fn no_damaged_plan_goes_further_than_an_error() {
         }
     }
     assert!(survived > 0, "some changes are harmless: of names and numbers");
+}
+
+#[test]
+fn a_run_bit_by_bit_gives_what_a_run_at_once_gives() {
+    let bytes = small().encode();
+    let mut session = Session::new(&bytes[..], None).unwrap();
+    let inputs = || vec![("x".to_string(), input())];
+    let want = session.run(&inputs(), None, RunOptions::default()).unwrap();
+    let ticks = std::cell::Cell::new(0.0);
+    let clock = || {
+        ticks.set(ticks.get() + 1.0);
+        ticks.get()
+    };
+    // Of no time, a slice has one step.
+    for (time, slices) in [(0.0, 4), (2.0, 2), (1000.0, 1)] {
+        session.begin(inputs(), None, RunOptions::default()).unwrap();
+        let mut count = 1;
+        while !session.advance(&clock, time).unwrap() {
+            count += 1;
+        }
+        assert_eq!(count, slices);
+        let got = session.finish().unwrap();
+        assert_eq!((got[0].0.as_str(), got[0].1.bytes()), ("y", want[0].1.bytes()));
+    }
+    // Measured, no step is counted twice or left out.
+    let options = RunOptions { profile: Some(&clock), ..RunOptions::default() };
+    session.begin(inputs(), None, options).unwrap();
+    while !session.advance(&clock, 0.0).unwrap() {}
+    session.finish().unwrap();
+    assert_eq!(session.profile().steps().len(), 4);
+    assert!(session.profile().steps().windows(2).all(|pair| pair[0].start < pair[1].start));
+}
+
+#[test]
+fn a_run_that_is_given_up_leaves_nothing_behind() {
+    let bytes = small().encode();
+    let mut session = Session::new(&bytes[..], None).unwrap();
+    let inputs = || vec![("x".to_string(), input())];
+    let want = session.run(&inputs(), None, RunOptions::default()).unwrap();
+    let clock = || 0.0;
+    let code = |result: Result<bool>| result.unwrap_err().code;
+    assert_eq!(code(session.advance(&clock, 0.0)), ErrorCode::Internal);
+    for give_up in [
+        Session::cancel,
+        |session: &mut Session| drop(session.finish()),
+        |session: &mut Session| {
+            session.run(&[("x".to_string(), input())], None, RunOptions::default()).unwrap();
+        },
+    ] {
+        let others = Tensor::from_slice(&[1, 4, 5, 3], &[7f32; 60]).unwrap();
+        session.begin(vec![("x".into(), others)], None, RunOptions::default()).unwrap();
+        assert!(!session.advance(&clock, 0.0).unwrap());
+        give_up(&mut session);
+        assert_eq!(code(session.advance(&clock, 0.0)), ErrorCode::Internal);
+        assert_eq!(session.finish().unwrap_err().code, ErrorCode::Internal);
+        let got = session.run(&inputs(), None, RunOptions::default()).unwrap();
+        assert_eq!(got[0].1.bytes(), want[0].1.bytes());
+    }
+    // Inputs are checked when it begins.
+    let wrong = session.begin(vec![], None, RunOptions::default()).unwrap_err();
+    assert_eq!(wrong.code, ErrorCode::MissingInput);
 }

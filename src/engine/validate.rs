@@ -81,7 +81,7 @@ fn check<'a>(input: &'a ValueInfo, tensor: &Tensor, symbols: &mut HashMap<&'a st
             .for_input(name)
             .expected(display_shape(&input.shape), display_shape(tensor.shape()))
     };
-    if tensor.shape().len() != input.shape.len() {
+    if !input.takes_rank(tensor.shape().len()) {
         return Err(wrong(format!(
             "the input \"{name}\" must have {} dimensions, not {}",
             input.shape.len(),
@@ -193,6 +193,12 @@ mod tests {
         let nan = given(nan, u(&[2]));
         assert_eq!(code(&nan), Some(ErrorCode::InputValue));
         assert!(inputs(&info(), &nan, true).is_ok());
+        let mut unranked = info();
+        unranked.inputs[0].shape = vec![Dim::Rest];
+        for shape in [&[][..], &[5], &[2, 1, 4, 1]] {
+            assert!(inputs(&unranked, &given(f(shape), u(&[2])), false).is_ok(), "{shape:?}");
+        }
+        assert!(inputs(&unranked, &given(u(&[2]), u(&[2])), false).is_err());
         assert_eq!(outputs(&info(), Some(&["q".into()])).unwrap_err().code, ErrorCode::UnknownOutput);
         assert_eq!(outputs(&info(), Some(&["z".into()])).unwrap(), [0]);
     }

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::crop::Rect;
 use super::reserved;
+use super::turned::Turned;
 use crate::error::Result;
 
 /// A picture that hands out rows of RGBA, of which alpha does not count any more.
@@ -14,24 +15,23 @@ pub(super) trait Rows {
 
 /// A part of an RGBA picture with straight alpha over a background.
 pub(super) struct RgbaRows<'a> {
-    rgba: &'a [u8],
-    width: usize,
+    picture: Turned<'a>,
     part: Rect,
     background: [u8; 3],
     blended: Vec<u8>,
 }
 
 impl<'a> RgbaRows<'a> {
-    /// `part` of a picture that is `width` pixels wide.
-    pub fn new(rgba: &'a [u8], width: usize, part: Rect, background: [u8; 3]) -> Result<Self> {
-        Ok(Self { rgba, width, part, background, blended: reserved(part.width * 4)? })
+    /// `part` of what is seen of a picture.
+    pub fn new(picture: Turned<'a>, part: Rect, background: [u8; 3]) -> Result<Self> {
+        Ok(Self { picture, part, background, blended: reserved(part.width * 4)? })
     }
 }
 
 impl Rows for RgbaRows<'_> {
     fn row(&mut self, y: usize, columns: Range<usize>) -> &[u8] {
-        let start = ((self.part.top + y) * self.width + self.part.left + columns.start) * 4;
-        let row = &self.rgba[start..start + columns.len() * 4];
+        let Rect { left, top, .. } = self.part;
+        let row = self.picture.row(top + y, left + columns.start..left + columns.end);
         let (pixels, _) = row.as_chunks::<4>();
         // All of the row rather than up to the first: without a way out the loop becomes vectors.
         if pixels.iter().fold(255, |all, pixel| all & pixel[3]) == 255 {
@@ -81,8 +81,15 @@ fn over(front: u8, back: u8, alpha: u8) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::orient::Orientation;
+    use crate::image::view::Seen;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn picture(rgba: &[u8], width: usize, height: usize) -> Turned<'_> {
+        let part = Rect { left: 0, top: 0, width, height };
+        Turned::new(rgba, width, Seen { part, orientation: Orientation::Upright }).unwrap()
+    }
 
     #[test]
     fn blending_rounds_to_the_nearest() {
@@ -104,7 +111,7 @@ mod tests {
         ]
         .concat();
         let part = Rect { left: 0, top: 0, width: 3, height: 2 };
-        let mut rows = RgbaRows::new(&rgba, 3, part, [10, 20, 30]).unwrap();
+        let mut rows = RgbaRows::new(picture(&rgba, 3, 2), part, [10, 20, 30]).unwrap();
         assert_eq!(rows.row(0, 0..3).as_ptr(), rgba.as_ptr());
         assert_eq!(rows.row(1, 0..3), [10, 20, 30, 255, 4, 5, 6, 255, 48, 36, 24, 255]);
         assert_eq!(rows.row(1, 1..2), [4, 5, 6, 255]);
@@ -114,7 +121,7 @@ mod tests {
     fn a_part_is_counted_from_its_corner() {
         let rgba: Vec<u8> = (0..4 * 3).flat_map(|i| [i, i, i, 255]).collect();
         let part = Rect { left: 1, top: 1, width: 3, height: 2 };
-        let mut rows = RgbaRows::new(&rgba, 4, part, [0; 3]).unwrap();
+        let mut rows = RgbaRows::new(picture(&rgba, 4, 3), part, [0; 3]).unwrap();
         assert_eq!(rows.row(1, 1..3), [10, 10, 10, 255, 11, 11, 11, 255]);
     }
 }

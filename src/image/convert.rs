@@ -1,14 +1,21 @@
 //! From levels to the elements of a tensor: normalisation, order of colours, layout.
 
+use half::f16;
+
 use super::reserved;
 use super::spec::{Channels, ElementType, ImageInput, Layout};
 use crate::error::Result;
-use crate::tensor::{Element, Tensor};
+use crate::tensor::{DataType, Element, Tensor};
 
 /// RGB pixels of the size of `spec` to a tensor with a batch of 1.
 pub(super) fn to_tensor(rgb: &[u8], spec: &ImageInput) -> Result<Tensor> {
     match spec.data_type {
         ElementType::Float32 => lay_out(rgb, spec, |v| v as f32),
+        // By their bits. By way of float32, as pipelines in Python do it.
+        ElementType::Float16 => {
+            let bits = lay_out(rgb, spec, |v| f16::from_f32(v as f32).to_bits())?;
+            Tensor::from_bytes(DataType::Float16, bits.shape(), bits.bytes())
+        }
         // A cast from float to integer saturates.
         ElementType::Uint8 => lay_out(rgb, spec, |v| v.round_ties_even() as u8),
         ElementType::Int8 => lay_out(rgb, spec, |v| v.round_ties_even() as i8),
@@ -73,6 +80,15 @@ mod tests {
         for (got, (value, mean, std)) in tensor.as_slice::<f32>().unwrap().iter().zip(expected) {
             assert!((f64::from(*got) - (value - mean) / std).abs() < 1e-6, "{got}");
         }
+    }
+
+    #[test]
+    fn half_floats() {
+        let spec = spec(ElementType::Float16, 1.0 / 255.0, [0.0, 0.5, 1.0], [1.0; 3]);
+        let tensor = to_tensor(&[0, 10, 255], &spec).unwrap();
+        assert_eq!((tensor.data_type(), tensor.shape()), (DataType::Float16, &[1, 1, 1, 3][..]));
+        let expected = [1.0, 10.0 / 255.0 - 0.5, -1.0].map(|v| f16::from_f32(v).to_le_bytes());
+        assert_eq!(tensor.bytes(), expected.as_flattened());
     }
 
     #[test]

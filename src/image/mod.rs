@@ -7,8 +7,8 @@
 //!
 //! * alpha: translucent pixels are blended over [`ImageInput::background`], as PIL's `paste` with a mask does it.
 //!   Opaque pixels are untouched, and what the colour of a fully transparent pixel is does not matter.
-//! * orientation: a browser's decoder has already turned the picture by its EXIF orientation. Pixels from elsewhere
-//!   can be turned with [`orient`] first.
+//! * orientation: a browser's decoder has already turned the picture by its EXIF orientation. For pixels from elsewhere
+//!   a [`View`] can say it, along with the region to look at and how that is to be turned.
 //!
 //! Hostile or mistaken input of any kind gives an error: sizes are checked before memory is asked for, and memory that
 //! cannot be had is an error too.
@@ -20,10 +20,13 @@ mod filter;
 mod orient;
 mod resize;
 mod spec;
+mod turned;
+mod view;
 
 pub use orient::{Orientation, orient};
 pub use resize::resize;
 pub use spec::{Channels, Crop, ElementType, ImageInput, Layout, MAX_OUTPUT_SIDE, Resample};
+pub use view::{Region, Unit, View};
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::tensor::Tensor;
@@ -34,14 +37,16 @@ pub const MAX_SIDE: u32 = 32_767;
 pub const MAX_PIXELS: u64 = 100_000_000;
 
 /// Turns RGBA pixels (8 bits each, straight alpha, rows from the top, no padding) into a tensor of shape
-/// `[1, 3, height, width]` or `[1, height, width, 3]`.
+/// `[1, 3, height, width]` or `[1, height, width, 3]`. What `spec` calls the picture is what is seen in `view`.
 ///
 /// # Errors
-/// `InvalidOption` for settings that make no sense, `InvalidImage` for no pixels or a buffer of another length than
+/// `InvalidOption` for settings that make no sense and for a region outside of the picture, `InvalidImage` for no pixels or a buffer of another length than
 /// `width * height * 4`, `ImageTooLarge` beyond [`MAX_SIDE`] or [`MAX_PIXELS`], `OutOfMemory`.
-pub fn preprocess(rgba: &[u8], width: u32, height: u32, spec: &ImageInput) -> Result<Tensor> {
+pub fn preprocess(rgba: &[u8], width: u32, height: u32, spec: &ImageInput, view: &View) -> Result<Tensor> {
     spec.validate()?;
-    let (width, height) = check_pixels(rgba, width, height, 4)?;
+    let (stored_width, stored_height) = check_pixels(rgba, width, height, 4)?;
+    let seen = view.of(stored_width, stored_height)?;
+    let (width, height) = seen.size();
     let (out_width, out_height) = (spec.size[1] as usize, spec.size[0] as usize);
     let placement = crop::place(&spec.crop, width, height, out_width, out_height);
 
@@ -49,7 +54,8 @@ pub fn preprocess(rgba: &[u8], width: u32, height: u32, spec: &ImageInput) -> Re
     if placement.fill != [0; 3] {
         canvas.chunks_exact_mut(3).for_each(|pixel| pixel.copy_from_slice(&placement.fill));
     }
-    let mut rows = alpha::RgbaRows::new(rgba, width, placement.source, spec.background)?;
+    let picture = turned::Turned::new(rgba, stored_width, seen)?;
+    let mut rows = alpha::RgbaRows::new(picture, placement.source, spec.background)?;
     let resampling = resize::Resampling {
         source: (placement.source.width, placement.source.height),
         scaled: placement.scaled,
@@ -146,7 +152,8 @@ mod tests {
             (&[], u32::MAX, u32::MAX, ErrorCode::ImageTooLarge),
         ];
         for &(pixels, width, height, code) in cases {
-            let error = preprocess(pixels, width, height, &spec(Crop::Stretch {}, [4, 4])).unwrap_err();
+            let error =
+                preprocess(pixels, width, height, &spec(Crop::Stretch {}, [4, 4]), &View::default()).unwrap_err();
             assert_eq!(error.code, code, "{width}x{height}: {error}");
             assert!(error.hint.is_some(), "{width}x{height}");
         }
@@ -175,7 +182,7 @@ mod tests {
                     }
                     for size in [[1, 1], [5, 4], [1, 9], [9, 1]] {
                         let spec = ImageInput { resample: filter, ..spec(crop.clone(), size) };
-                        let tensor = preprocess(&rgba, width, height, &spec)
+                        let tensor = preprocess(&rgba, width, height, &spec, &View::default())
                             .unwrap_or_else(|e| panic!("{width}x{height} {spec:?}: {e}"));
                         assert_eq!(tensor.shape(), [1, size[0] as usize, size[1] as usize, 3]);
                         // Where there is picture it is white: the filters' weights sum to 1 everywhere.
@@ -200,7 +207,7 @@ mod tests {
         ];
         for &(layout, channels, expected, shape) in cases {
             let spec = ImageInput { layout, channels, ..spec(Crop::Stretch {}, [1, 2]) };
-            let tensor = preprocess(&rgba, 2, 1, &spec).unwrap();
+            let tensor = preprocess(&rgba, 2, 1, &spec, &View::default()).unwrap();
             assert_eq!((tensor.data_type(), tensor.shape()), (DataType::Uint8, &shape[..]));
             assert_eq!(tensor.as_slice::<u8>().unwrap(), expected, "{layout:?} {channels:?}");
         }
@@ -209,14 +216,15 @@ mod tests {
     #[test]
     fn letterbox_bars_have_their_colour() {
         let spec = spec(Crop::Contain { color: [1, 2, 3] }, [4, 2]);
-        let tensor = preprocess(&[200; 16], 2, 2, &ImageInput { background: [200; 3], ..spec }).unwrap();
+        let tensor =
+            preprocess(&[200; 16], 2, 2, &ImageInput { background: [200; 3], ..spec }, &View::default()).unwrap();
         let rows: Vec<&[u8]> = tensor.as_slice::<u8>().unwrap().chunks(6).collect();
         assert_eq!(rows, [[1, 2, 3, 1, 2, 3], [200; 6], [200; 6], [1, 2, 3, 1, 2, 3]]);
     }
 
     #[test]
     fn settings_are_checked_before_the_image() {
-        let error = preprocess(&[], 0, 0, &spec(Crop::Stretch {}, [0, 4])).unwrap_err();
+        let error = preprocess(&[], 0, 0, &spec(Crop::Stretch {}, [0, 4]), &View::default()).unwrap_err();
         assert_eq!(error.code, ErrorCode::InvalidOption);
     }
 }

@@ -3,7 +3,10 @@
 //! Cameras store pictures as the sensor saw them and note in EXIF how they were held. Browsers apply that when they
 //! decode an image; this is for pixels that come from another decoder.
 
-use super::{check_pixels, zeroed};
+use super::crop::Rect;
+use super::turned::Turned;
+use super::view::Seen;
+use super::{check_pixels, reserved};
 use crate::error::{Error, ErrorCode, Result};
 
 /// EXIF's `Orientation`: where the first row and the first column of the stored picture belong.
@@ -43,8 +46,60 @@ impl Orientation {
 
     /// Whether rows become columns.
     pub const fn swaps_sides(self) -> bool {
-        matches!(self, Self::Transposed | Self::Rotated90 | Self::Transversed | Self::Rotated270)
+        self.flips().swap
     }
+
+    /// This one first, then `next` on what is then seen.
+    pub const fn then(self, next: Self) -> Self {
+        let (first, next) = (self.flips(), next.flips());
+        // With sides swapped, what `next` takes for columns are stored rows.
+        let (columns, rows) = if first.swap { (next.rows, next.columns) } else { (next.columns, next.rows) };
+        match (first.swap != next.swap, first.columns != columns, first.rows != rows) {
+            (false, false, false) => Self::Upright,
+            (false, true, false) => Self::MirroredHorizontally,
+            (false, true, true) => Self::Rotated180,
+            (false, false, true) => Self::MirroredVertically,
+            (true, false, false) => Self::Transposed,
+            (true, false, true) => Self::Rotated90,
+            (true, true, true) => Self::Transversed,
+            (true, true, false) => Self::Rotated270,
+        }
+    }
+
+    pub(super) const fn flips(self) -> Flips {
+        let (swap, columns, rows) = match self {
+            Self::Upright => (false, false, false),
+            Self::MirroredHorizontally => (false, true, false),
+            Self::Rotated180 => (false, true, true),
+            Self::MirroredVertically => (false, false, true),
+            Self::Transposed => (true, false, false),
+            Self::Rotated90 => (true, false, true),
+            Self::Transversed => (true, true, true),
+            Self::Rotated270 => (true, true, false),
+        };
+        Flips { swap, columns, rows }
+    }
+
+    /// Where `seen`, a part of the turned picture, is in the stored one of `width` x `height`.
+    pub(super) fn part_of(self, seen: Rect, width: usize, height: usize) -> Rect {
+        let Flips { swap, columns, rows } = self.flips();
+        let stored =
+            if swap { Rect { left: seen.top, top: seen.left, width: seen.height, height: seen.width } } else { seen };
+        Rect {
+            left: if columns { width - stored.left - stored.width } else { stored.left },
+            top: if rows { height - stored.top - stored.height } else { stored.top },
+            ..stored
+        }
+    }
+}
+
+/// Where a pixel that is seen at (x, y) is stored: at (x, y), or at (y, x) with `swap`, counted from the right with
+/// `columns` and from the bottom with `rows`.
+#[derive(Clone, Copy)]
+pub(super) struct Flips {
+    pub swap: bool,
+    pub columns: bool,
+    pub rows: bool,
 }
 
 impl TryFrom<u8> for Orientation {
@@ -65,31 +120,14 @@ impl TryFrom<u8> for Orientation {
 /// `InvalidImage`, `ImageTooLarge`, `OutOfMemory`, as in [`preprocess`](super::preprocess).
 pub fn orient(rgba: &[u8], width: u32, height: u32, orientation: Orientation) -> Result<(Vec<u8>, u32, u32)> {
     let (w, h) = check_pixels(rgba, width, height, 4)?;
-    let (source, _) = rgba.as_chunks::<4>();
-    let mut turned: Vec<u8> = zeroed(rgba.len())?;
-    let (new_width, new_height) = if orientation.swaps_sides() { (height, width) } else { (width, height) };
-    let (right, bottom) = (w - 1, h - 1);
-    for (y, row) in turned.chunks_exact_mut(new_width as usize * 4).enumerate() {
-        // Where the pixel (x, y) comes from: a start and a step, so that the loop within the row only adds.
-        let at = |x: usize, y: usize| (y * w + x) as isize;
-        let down = w as isize;
-        let (start, step) = match orientation {
-            Orientation::Upright => (at(0, y), 1),
-            Orientation::MirroredHorizontally => (at(right, y), -1),
-            Orientation::Rotated180 => (at(right, bottom - y), -1),
-            Orientation::MirroredVertically => (at(0, bottom - y), 1),
-            Orientation::Transposed => (at(y, 0), down),
-            Orientation::Rotated90 => (at(y, bottom), -down),
-            Orientation::Transversed => (at(right - y, bottom), -down),
-            Orientation::Rotated270 => (at(right - y, 0), down),
-        };
-        let mut from = start;
-        for pixel in row.as_chunks_mut::<4>().0 {
-            *pixel = source[from as usize];
-            from += step;
-        }
+    let seen = Seen { part: Rect { left: 0, top: 0, width: w, height: h }, orientation };
+    let (new_width, new_height) = seen.size();
+    let mut turned = reserved(rgba.len())?;
+    let mut rows = Turned::new(rgba, w, seen)?;
+    for y in 0..new_height {
+        turned.extend_from_slice(rows.row(y, 0..new_width));
     }
-    Ok((turned, new_width, new_height))
+    Ok((turned, new_width as u32, new_height as u32))
 }
 
 #[cfg(test)]
@@ -118,6 +156,18 @@ mod tests {
             let (turned, w, h) = orient(&rgba, 3, 2, orientation).unwrap();
             let firsts: Vec<u8> = turned.chunks(4).map(|p| p[0]).collect();
             assert_eq!((&firsts[..], w, h), (pixels, width, 6 / width), "{orientation:?}");
+        }
+    }
+
+    #[test]
+    fn two_turns_are_one() {
+        let rgba: Vec<u8> = (0..40 * 3).flat_map(|i| [i; 4]).collect();
+        for first in Orientation::ALL {
+            for next in Orientation::ALL {
+                let (once, w, h) = orient(&rgba, 40, 3, first).unwrap();
+                let twice = orient(&once, w, h, next).unwrap();
+                assert_eq!(orient(&rgba, 40, 3, first.then(next)).unwrap(), twice, "{first:?}, then {next:?}");
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Pre-processing as data: the `input` object of a model card.
 
+use half::f16;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
@@ -70,6 +71,8 @@ pub enum ElementType {
     /// 32-bit float.
     #[default]
     Float32,
+    /// 16-bit float.
+    Float16,
     /// Unsigned byte.
     Uint8,
     /// Signed byte.
@@ -81,6 +84,7 @@ impl ElementType {
     pub const fn data_type(self) -> DataType {
         match self {
             Self::Float32 => DataType::Float32,
+            Self::Float16 => DataType::Float16,
             Self::Uint8 => DataType::Uint8,
             Self::Int8 => DataType::Int8,
         }
@@ -185,9 +189,14 @@ impl ImageInput {
                 ));
             }
             // The first and the last pixel value are the extremes.
-            if ![0, 255].into_iter().all(|pixel| (self.value(pixel, c) as f32).is_finite()) {
+            let fits = |value: f64| match self.data_type {
+                ElementType::Float16 => f16::from_f32(value as f32).is_finite(),
+                _ => (value as f32).is_finite(),
+            };
+            if ![0, 255].into_iter().all(|pixel| fits(self.value(pixel, c))) {
+                let float = if self.data_type == ElementType::Float16 { "float16" } else { "float32" };
                 return Err(invalid(
-                    format!("scale, mean[{c}] and std[{c}] give values beyond float32"),
+                    format!("scale, mean[{c}] and std[{c}] give values beyond {float}"),
                     "use numbers of ordinary size",
                 ));
             }
@@ -314,6 +323,11 @@ mod tests {
             (with("std", json!([1, 0, 1])), "std[1]"),
             (with("std", json!([1e-300, 1, 1])), "float32"),
             (with("mean", json!([1, 2, 1e300])), "float32"),
+            (
+                json!({ "type": "float16", "scale": 300, "size": [1, 1], "layout": "NCHW", "channels": "RGB", "mean": [0, 0, 0],
+                "std": [1, 1, 1], "crop": { "mode": "stretch" }, "resample": "box" }),
+                "float16",
+            ),
             (with("crop", json!({ "mode": "centre" })), "centre"),
             (with("crop", json!({ "mode": "center" })), "ratio"),
             (with("crop", json!({ "mode": "center", "ratio": 0 })), "crop.ratio"),

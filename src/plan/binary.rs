@@ -132,6 +132,7 @@ impl Writer {
                 self.text(name);
             }
             Dim::Unknown => self.0.push(2),
+            Dim::Rest => self.0.push(3),
         }
     }
 
@@ -202,6 +203,7 @@ impl<'a> Reader<'a> {
             0 => Dim::Fixed(self.size()?),
             1 => Dim::Symbol(self.text()?),
             2 => Dim::Unknown,
+            3 => Dim::Rest,
             _ => return Err(invalid("the plan has a dimension of unknown kind")),
         })
     }

@@ -3,14 +3,16 @@
 
 use super::binary::invalid;
 use super::{
-    ALIGNMENT, Axis, Broadcast, Constant, ConstantId, Conv, Finish, FloatConv, MatMul, ModelInfo, Numbers, Operation,
-    Plan, Pooling, Quanta, Quantization, Rows, Step, Taps, ValueId, Variant, View, Window, ZeroPoint,
+    ALIGNMENT, Axis, Broadcast, Constant, ConstantId, Conv, Finish, FloatConv, MAX_VARIANTS, MatMul, ModelInfo,
+    Numbers, Operation, Plan, Pooling, Quanta, Quantization, Rows, Step, Taps, ValueId, Variant, View, Window,
+    ZeroPoint,
 };
 use crate::error::{Error, Result};
 use crate::tensor::DataType;
 
 /// Checks all variants. `data` is how many bytes of constants follow the header.
 pub fn check(plan: &Plan, data: usize) -> Result<()> {
+    require(plan.variants.len() <= MAX_VARIANTS, "the plan has steps for too many sets of input shapes")?;
     plan.variants.iter().try_for_each(|variant| check_variant(&plan.info, &plan.constants, data, variant))
 }
 

@@ -15,6 +15,8 @@ pub enum Dim {
     Symbol(String),
     /// Any size.
     Unknown,
+    /// Any number of dimensions, in place of all of them: the model does not say how many there are.
+    Rest,
 }
 
 impl fmt::Display for Dim {
@@ -23,6 +25,7 @@ impl fmt::Display for Dim {
             Self::Fixed(n) => n.fmt(f),
             Self::Symbol(name) => f.write_str(name),
             Self::Unknown => f.write_str("?"),
+            Self::Rest => f.write_str("..."),
         }
     }
 }
@@ -33,6 +36,7 @@ impl Serialize for Dim {
             Self::Fixed(n) => serializer.serialize_u32(u32::try_from(*n).unwrap_or(u32::MAX)),
             Self::Symbol(name) => serializer.serialize_str(name),
             Self::Unknown => serializer.serialize_str("?"),
+            Self::Rest => serializer.serialize_str("..."),
         }
     }
 }
@@ -51,8 +55,20 @@ pub struct ValueInfo {
     /// Element type.
     #[serde(rename = "type", serialize_with = "type_name")]
     pub data_type: DataType,
-    /// Declared shape.
+    /// Declared shape; [`Dim::Rest`] alone where there is none.
     pub shape: Vec<Dim>,
+}
+
+impl ValueInfo {
+    /// Whether tensors of this rank may be what the model means.
+    pub fn takes_rank(&self, rank: usize) -> bool {
+        self.shape.len() == rank || self.is_unranked()
+    }
+
+    /// Whether the model does not say how many dimensions there are.
+    pub fn is_unranked(&self) -> bool {
+        self.shape == [Dim::Rest]
+    }
 }
 
 fn type_name<S: Serializer>(t: &DataType, serializer: S) -> Result<S::Ok, S::Error> {

@@ -22,6 +22,10 @@ pub struct ClassifySpec {
     pub threshold: Option<f32>,
     /// What turns the model's outputs into scores.
     pub activation: Option<Activation>,
+    /// The only classes to rank, by index; absent means all. Scores are those of all classes together all the same.
+    pub allow: Option<Vec<u32>>,
+    /// Classes that are not ranked, by index; stronger than `allow`.
+    pub deny: Option<Vec<u32>>,
 }
 
 impl ClassifySpec {
@@ -32,7 +36,7 @@ impl ClassifySpec {
     pub fn from_deserializer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self> {
         Self::deserialize(AsMap(deserializer)).map_err(|error| {
             Error::new(ErrorCode::InvalidOption, format!("the classification settings are not usable: {error}"))
-                .with_hint("topK, threshold and activation are the settings; all may be left out")
+                .with_hint("topK, threshold, activation, allow and deny are the settings; all may be left out")
         })
     }
 }
@@ -68,36 +72,121 @@ pub struct Class {
 /// is right. NaN ranks last, has no part in the softmax of the others and passes no threshold.
 ///
 /// # Errors
-/// `InputShape`, `InputType`, `InvalidOption` for a threshold that is NaN, `OutOfMemory`.
+/// `InputShape`, `InputType`, `InvalidOption` for a threshold that is NaN and for a class that there is not,
+/// `OutOfMemory`.
 pub fn classify(scores: &Tensor, spec: &ClassifySpec) -> Result<Vec<Vec<Class>>> {
-    if spec.threshold.is_some_and(f32::is_nan) {
-        return Err(Error::new(ErrorCode::InvalidOption, "threshold is NaN")
-            .with_hint("use a number, or leave it out to keep every class"));
-    }
     let (rows, classes) = rows_and_classes(scores)?;
+    let ranker = Ranker::new(spec, classes)?;
     let values = to_f32(scores)?;
-    let activation = match spec.activation.unwrap_or_default() {
+    let activation = activation_of(spec, &values, classes);
+    let mut results = reserved(rows)?;
+    for row in values.chunks_exact(classes) {
+        results.push(ranker.best(row, &Score::new(activation, row))?);
+    }
+    Ok(results)
+}
+
+/// The best classes of one picture of a stream. Scores are averaged over time: what is ranked, and kept in `average` for
+/// the next picture, is `keep * average + (1 - keep) * score` of each class. An `average` that is empty starts with this
+/// picture. What is not finite has no part in it.
+///
+/// # Errors
+/// Those of [`classify`]; `InvalidOption` when `keep` is not within 0..=1 or `average` has another number of classes,
+/// `InputShape` for more than one row.
+pub fn classify_smoothed(
+    scores: &Tensor,
+    spec: &ClassifySpec,
+    average: &mut Vec<f32>,
+    keep: f64,
+) -> Result<Vec<Class>> {
+    let (rows, classes) = rows_and_classes(scores)?;
+    if rows != 1 {
+        return Err(Error::new(ErrorCode::InputShape, format!("{rows} rows of scores cannot be averaged over time"))
+            .expected("1 row", rows)
+            .with_hint("hand in the scores of one picture"));
+    }
+    if !(0.0..=1.0).contains(&keep) || !(average.is_empty() || average.len() == classes) {
+        return Err(Error::new(
+            ErrorCode::InvalidOption,
+            format!("{} scores of earlier pictures with weight {keep} do not go with {classes} classes", average.len()),
+        )
+        .with_hint("start anew for each stream"));
+    }
+    let ranker = Ranker::new(spec, classes)?;
+    let values = to_f32(scores)?;
+    let score = Score::new(activation_of(spec, &values, classes), &values);
+    let mut latest = reserved(classes)?;
+    latest.extend(values.iter().map(|&value| score.of(value)));
+    if !average.is_empty() {
+        for (new, &old) in latest.iter_mut().zip(&*average) {
+            *new = match (old.is_finite(), new.is_finite()) {
+                (true, true) => (keep * f64::from(old) + (1.0 - keep) * f64::from(*new)) as f32,
+                (true, false) => old,
+                (false, _) => *new,
+            };
+        }
+    }
+    *average = latest;
+    ranker.best(average, &Score::Same)
+}
+
+/// `Auto` decided, for all rows at once.
+fn activation_of(spec: &ClassifySpec, values: &[f32], classes: usize) -> Activation {
+    match spec.activation.unwrap_or_default() {
         Activation::Auto if values.chunks_exact(classes).all(are_probabilities) => Activation::None,
         Activation::Auto => Activation::Softmax,
         chosen => chosen,
-    };
-    let count = (spec.top_k.unwrap_or(5) as usize).min(classes);
+    }
+}
 
-    let mut results = reserved(rows)?;
-    let mut ranking: Vec<u32> = reserved(classes)?;
-    for row in values.chunks_exact(classes) {
-        rank(row, count, &mut ranking);
-        let score = Score::new(activation, row);
-        let mut best = reserved(count)?;
+/// What of a row is wanted.
+struct Ranker {
+    /// Classes that may be given, in ascending order.
+    candidates: Vec<u32>,
+    count: usize,
+    threshold: Option<f32>,
+}
+
+impl Ranker {
+    fn new(spec: &ClassifySpec, classes: usize) -> Result<Self> {
+        if spec.threshold.is_some_and(f32::is_nan) {
+            return Err(Error::new(ErrorCode::InvalidOption, "threshold is NaN")
+                .with_hint("use a number, or leave it out to keep every class"));
+        }
+        let mut mask = reserved(classes)?;
+        mask.resize(classes, spec.allow.is_none());
+        for (list, name, listed) in [(&spec.allow, "allow", true), (&spec.deny, "deny", false)] {
+            for &index in list.iter().flatten() {
+                *mask.get_mut(index as usize).ok_or_else(|| {
+                    Error::new(
+                        ErrorCode::InvalidOption,
+                        format!("{name} has class {index}, which the model does not have"),
+                    )
+                    .expected(format!("0 to {}", classes - 1), index)
+                    .with_hint("list classes of this model")
+                })? = listed;
+            }
+        }
+        let mut candidates = reserved(classes)?;
+        candidates.extend((0..classes as u32).filter(|&class| mask[class as usize]));
+        let count = (spec.top_k.unwrap_or(5) as usize).min(candidates.len());
+        Ok(Self { candidates, count, threshold: spec.threshold })
+    }
+
+    /// The best classes of a row.
+    fn best(&self, row: &[f32], score: &Score) -> Result<Vec<Class>> {
+        let mut ranking = reserved(self.candidates.len())?;
+        ranking.extend_from_slice(&self.candidates);
+        rank(row, self.count, &mut ranking);
+        let mut best = reserved(self.count)?;
         best.extend(
             ranking
                 .iter()
                 .map(|&index| Class { index, score: score.of(row[index as usize]) })
-                .filter(|class| spec.threshold.is_none_or(|threshold| class.score >= threshold)),
+                .filter(|class| self.threshold.is_none_or(|threshold| class.score >= threshold)),
         );
-        results.push(best);
+        Ok(best)
     }
-    Ok(results)
 }
 
 fn rows_and_classes(scores: &Tensor) -> Result<(usize, usize)> {
@@ -139,17 +228,15 @@ fn are_probabilities(row: &[f32]) -> bool {
         && (row.iter().map(|v| f64::from(*v)).sum::<f64>() - 1.0).abs() <= SUM_TOLERANCE
 }
 
-/// The indices of the `count` best values, best first. Ranks outputs rather than scores: no activation changes their
-/// order, but scores can become equal.
+/// Leaves the `count` best of the classes in `ranking`, best first. Ranks outputs rather than scores: no activation
+/// changes their order, but scores can become equal.
 fn rank(row: &[f32], count: usize, ranking: &mut Vec<u32>) {
     let by_value = |&a: &u32, &b: &u32| {
         let (va, vb) = (row[a as usize], row[b as usize]);
         // Greater first. What cannot be compared is equal or has a NaN, which goes last.
         vb.partial_cmp(&va).unwrap_or_else(|| va.is_nan().cmp(&vb.is_nan())).then_with(|| a.cmp(&b))
     };
-    ranking.clear();
-    ranking.extend(0..row.len() as u32);
-    if count < row.len() {
+    if count < ranking.len() {
         // A thousand classes and more, of which a handful is wanted: no need to sort them all.
         ranking.select_nth_unstable_by(count, by_value);
         ranking.truncate(count);
@@ -216,11 +303,15 @@ mod tests {
         assert_eq!(read(json!({})).unwrap(), ClassifySpec::default());
         assert_eq!(
             read(json!({ "topK": 3, "threshold": null, "activation": "sigmoid" })).unwrap(),
-            ClassifySpec { top_k: Some(3), threshold: None, activation: Some(Activation::Sigmoid) }
+            ClassifySpec { top_k: Some(3), activation: Some(Activation::Sigmoid), ..ClassifySpec::default() }
         );
+        let lists = read(json!({ "allow": [1, 2], "deny": [] })).unwrap();
+        assert_eq!((lists.allow, lists.deny), (Some(vec![1, 2]), Some(vec![])));
         for (settings, named) in [
             (json!({ "topk": 3 }), "topk"),
             (json!({ "topK": 1, "labels": [] }), "labels"),
+            (json!({ "allow": ["cat"] }), "cat"),
+            (json!({ "deny": [-1] }), "-1"),
             (json!({ "activation": "relu" }), "relu"),
             (json!(7), "7"),
         ] {
@@ -235,7 +326,7 @@ mod tests {
     }
 
     fn spec(top_k: u32, activation: Activation) -> ClassifySpec {
-        ClassifySpec { top_k: Some(top_k), threshold: None, activation: Some(activation) }
+        ClassifySpec { top_k: Some(top_k), activation: Some(activation), ..ClassifySpec::default() }
     }
 
     fn indices(classes: &[Class]) -> Vec<u32> {
@@ -331,6 +422,74 @@ mod tests {
     }
 
     #[test]
+    fn only_the_classes_that_are_wanted() {
+        let scores = floats(&[2, 5], &[1.0, 5.0, 3.0, 4.0, 2.0, 5.0, 1.0, 1.0, 1.0, 4.0]);
+        let with = |allow: Option<&[u32]>, deny: Option<&[u32]>, top_k| {
+            let (allow, deny) = (allow.map(<[u32]>::to_vec), deny.map(<[u32]>::to_vec));
+            let rows = classify(&scores, &ClassifySpec { allow, deny, ..spec(top_k, Activation::None) })?;
+            Ok::<_, Error>(rows.iter().map(|row| indices(row)).collect::<Vec<_>>())
+        };
+        assert_eq!(with(Some(&[4, 0, 4]), None, 9).unwrap(), [[4, 0], [0, 4]]);
+        assert_eq!(with(Some(&[4, 0]), None, 1).unwrap(), [[4], [0]]);
+        assert_eq!(with(None, Some(&[1, 0]), 2).unwrap(), [[3, 2], [4, 2]]);
+        assert_eq!(with(Some(&[1, 2, 3]), Some(&[1]), 9).unwrap(), [[3, 2], [2, 3]]);
+        assert_eq!(with(Some(&[]), None, 9).unwrap(), [[], []] as [[u32; 0]; 2]);
+        assert_eq!(with(None, Some(&[0, 1, 2, 3, 4]), 9).unwrap(), [[], []] as [[u32; 0]; 2]);
+        for (allow, deny) in [(Some(&[5][..]), None), (None, Some(&[u32::MAX][..]))] {
+            let error = with(allow, deny, 9).unwrap_err();
+            assert_eq!(error.code, ErrorCode::InvalidOption);
+            assert!(error.message.contains(if allow.is_some() { "allow" } else { "deny" }), "{}", error.message);
+        }
+        // Scores do not depend on what is listed.
+        let softmax = ClassifySpec { allow: Some(vec![0]), ..spec(1, Activation::Softmax) };
+        let all = classify(&scores, &spec(5, Activation::Softmax)).unwrap();
+        assert_eq!(classify(&scores, &softmax).unwrap()[1][0], all[1][0]);
+    }
+
+    #[test]
+    fn smoothing_is_an_exponential_average() {
+        let all = spec(9, Activation::None);
+        let mut average = vec![];
+        let mut add = |values: &[f32], keep| {
+            let best = classify_smoothed(&floats(&[1, values.len()], values), &all, &mut average, keep).unwrap();
+            let scores = best.iter().map(|class| class.score).collect::<Vec<_>>();
+            (indices(&best), scores)
+        };
+        assert_eq!(add(&[1.0, 0.0, 0.0], 0.75), (vec![0, 1, 2], vec![1.0, 0.0, 0.0]));
+        assert_eq!(add(&[0.0, 1.0, 0.0], 0.75), (vec![0, 1, 2], vec![0.75, 0.25, 0.0]));
+        assert_eq!(add(&[0.0, 1.0, 0.0], 0.5), (vec![1, 0, 2], vec![0.625, 0.375, 0.0]));
+        // What is not finite neither spreads nor stays.
+        assert_eq!(add(&[f32::NAN, 1.0, f32::INFINITY], 0.0), (vec![1, 0, 2], vec![1.0, 0.375, 0.0]));
+        assert_eq!(add(&[0.0, 0.0, 7.0], 1.0), (vec![1, 0, 2], vec![1.0, 0.375, 0.0]));
+        assert_eq!(average, [0.375, 1.0, 0.0]);
+        let mut average = vec![];
+        let mut add = |values: &[f32]| {
+            classify_smoothed(&floats(&[2], values), &spec(1, Activation::None), &mut average, 0.5).unwrap()[0]
+        };
+        assert_eq!(add(&[f32::NAN, f32::NAN]).index, 0);
+        assert_eq!(add(&[2.0, 4.0]), Class { index: 1, score: 4.0 });
+    }
+
+    #[test]
+    fn smoothing_is_of_scores_with_all_that_classify_does() {
+        let spec = ClassifySpec { threshold: Some(0.3), deny: Some(vec![1]), ..spec(9, Activation::Sigmoid) };
+        let mut average = vec![0.5, 0.5, 0.25];
+        let best = classify_smoothed(&floats(&[3], &[0.0, 9.0, 0.0]), &spec, &mut average, 0.5).unwrap();
+        assert_eq!(best, [Class { index: 0, score: 0.5 }, Class { index: 2, score: 0.375 }]);
+        for (shape, earlier, keep, code) in [
+            (&[2, 3][..], vec![], 0.5, ErrorCode::InputShape),
+            (&[6], vec![0.5; 5], 0.5, ErrorCode::InvalidOption),
+            (&[6], vec![], 1.5, ErrorCode::InvalidOption),
+            (&[6], vec![], f64::NAN, ErrorCode::InvalidOption),
+        ] {
+            let mut average = earlier.clone();
+            let result = classify_smoothed(&floats(shape, &[0.0; 6]), &spec, &mut average, keep);
+            assert_eq!(result.unwrap_err().code, code, "{shape:?} {keep}");
+            assert_eq!(average, earlier);
+        }
+    }
+
+    #[test]
     fn shapes() {
         let values = [1.0, 2.0, 4.0, 3.0];
         let cases: &[(&[usize], Option<&[u32]>)] = &[
@@ -387,7 +546,7 @@ mod tests {
         assert_eq!(read("{}").unwrap(), ClassifySpec::default());
         assert_eq!(
             read(r#"{ "topK": 3, "threshold": 0.5, "activation": "sigmoid" }"#).unwrap(),
-            ClassifySpec { top_k: Some(3), threshold: Some(0.5), activation: Some(Activation::Sigmoid) }
+            ClassifySpec { threshold: Some(0.5), ..spec(3, Activation::Sigmoid) }
         );
         assert!(read(r#"{ "topk": 3 }"#).is_err() && read(r#"{ "topK": -1 }"#).is_err());
     }

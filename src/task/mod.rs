@@ -2,4 +2,4 @@
 
 mod classify;
 
-pub use classify::{Activation, Class, ClassifySpec, classify};
+pub use classify::{Activation, Class, ClassifySpec, classify, classify_smoothed};

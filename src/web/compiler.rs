@@ -4,7 +4,7 @@ use js_sys::{Array, Object, Uint8Array};
 use wasm_bindgen::prelude::*;
 
 use super::tensors::{dims_from_js, field, tensor_from_js, tensor_to_js};
-use super::thrown;
+use super::{thrown, to_js};
 use crate::compiler::{CompileOptions, CompiledModel as Model, ExternalData};
 use crate::error::{Error, ErrorCode, Result};
 
@@ -24,7 +24,7 @@ impl CompiledModel {
     ) -> std::result::Result<CompiledModel, JsValue> {
         let external = external_data.iter().map(|f| external_file(&f)).collect::<Result<Vec<_>>>().map_err(thrown)?;
         let options = compile_options(options).map_err(thrown)?;
-        Ok(Self(Model::open(model, &external, &options).map_err(thrown)?))
+        Ok(Self(Model::open(model, external, &options).map_err(thrown)?))
     }
 
     /// The plan, with a variant for every set of input shapes in use.
@@ -36,6 +36,11 @@ impl CompiledModel {
     pub fn specialize(&mut self, shapes: &Array) -> std::result::Result<Vec<u8>, JsValue> {
         let shapes = shapes.iter().map(|s| dims_from_js(&s)).collect::<Result<Vec<_>>>().map_err(thrown)?;
         self.0.specialize(&shapes).map_err(thrown)
+    }
+
+    /// What the engine has no steps for: `[{ id, nodes: [{ node, opType, reason }] }]`.
+    pub fn fallbacks(&self) -> JsValue {
+        to_js(&self.0.fallbacks())
     }
 
     /// Runs a part of the graph that the engine has no step for.

@@ -3,17 +3,17 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use js_sys::{Array, Uint8Array};
+use js_sys::{Array, Float32Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 
 use super::tensors::{dims_to_js, field, tensor_from_js, tensor_to_js};
 use super::{thrown, to_js};
 use crate::engine::{Host, RunOptions, Session};
 use crate::error::{Error, ErrorCode, Result};
-use crate::image::{self, ImageInput};
+use crate::image::{self, ImageInput, View};
 use crate::kernels::isa;
 use crate::plan::Source;
-use crate::task::{ClassifySpec, classify as classify_scores};
+use crate::task::{self, ClassifySpec};
 use crate::tensor::Tensor;
 
 #[wasm_bindgen]
@@ -120,6 +120,11 @@ impl EngineSession {
         self.session.subgraphs()
     }
 
+    /// What the plan consists of: `{ variants: [{ inputShapes, steps, arenaBytes }], weightBytes }`.
+    pub fn describe(&self) -> JsValue {
+        to_js(&self.session.describe())
+    }
+
     /// The steps of the last run with `profile`: `{ node, opType, kernel, shape, start, microseconds, macs }` each.
     pub fn profile(&self) -> JsValue {
         to_js(self.session.profile())
@@ -132,15 +137,65 @@ impl EngineSession {
         outputs: Option<Vec<String>>,
         options: &JsValue,
     ) -> std::result::Result<Array, JsValue> {
-        let allow_nan = field(options, "allowNaN").is_truthy();
-        let inputs = inputs.iter().map(|i| tensor_from_js(&i)).collect::<Result<Vec<_>>>().map_err(thrown)?;
-        let clock = || performance_now() * 1000.0;
-        let profile = field(options, "profile").is_truthy().then_some(&clock as &dyn Fn() -> f64);
-        match self.session.run(&inputs, outputs.as_deref(), RunOptions { allow_nan, profile }) {
-            Ok(outputs) => Ok(outputs.iter().map(|(name, tensor)| tensor_to_js(name, tensor)).collect()),
-            Err(error) => Err(self.thrown.borrow_mut().take().unwrap_or_else(|| thrown(error))),
-        }
+        let inputs = tensors_from_js(inputs).map_err(thrown)?;
+        let outputs = self.session.run(&inputs, outputs.as_deref(), run_options(options));
+        self.give(outputs)
     }
+
+    /// Begins a run that `advance` carries out, with the arguments of `run`.
+    pub fn begin(
+        &mut self,
+        inputs: &Array,
+        outputs: Option<Vec<String>>,
+        options: &JsValue,
+    ) -> std::result::Result<(), JsValue> {
+        let inputs = tensors_from_js(inputs).map_err(thrown)?;
+        let begun = self.session.begin(inputs, outputs.as_deref(), run_options(options));
+        begun.map_err(|error| self.failed(error))
+    }
+
+    /// Goes on with the run that was begun, for about so many milliseconds: true when it is at its end.
+    pub fn advance(&mut self, milliseconds: f64) -> std::result::Result<bool, JsValue> {
+        let ended = self.session.advance(&microseconds, milliseconds * 1000.0);
+        ended.map_err(|error| self.failed(error))
+    }
+
+    /// The outputs of the run that was begun and is at its end.
+    pub fn finish(&mut self) -> std::result::Result<Array, JsValue> {
+        let outputs = self.session.finish();
+        self.give(outputs)
+    }
+
+    /// Gives up the run that was begun.
+    pub fn cancel(&mut self) {
+        self.session.cancel();
+    }
+
+    fn give(&self, outputs: Result<Vec<(String, Tensor)>>) -> std::result::Result<Array, JsValue> {
+        let outputs = outputs.map_err(|error| self.failed(error))?;
+        Ok(outputs.iter().map(|(name, tensor)| tensor_to_js(name, tensor)).collect())
+    }
+
+    /// The error, or what the compiler threw.
+    fn failed(&self, error: Error) -> JsValue {
+        self.thrown.borrow_mut().take().unwrap_or_else(|| thrown(error))
+    }
+}
+
+/// What clocks of runs tell.
+fn microseconds() -> f64 {
+    performance_now() * 1000.0
+}
+
+fn run_options(options: &JsValue) -> RunOptions<'static> {
+    RunOptions {
+        allow_nan: field(options, "allowNaN").is_truthy(),
+        profile: field(options, "profile").is_truthy().then_some(&microseconds),
+    }
+}
+
+fn tensors_from_js(tensors: &Array) -> Result<Vec<(String, Tensor)>> {
+    tensors.iter().map(|tensor| tensor_from_js(&tensor)).collect()
 }
 
 /// Version of the package that this module belongs to, which build it is, and how it multiplies here:
@@ -151,11 +206,23 @@ pub fn version() -> String {
     format!("{}+{build}.{}", env!("CARGO_PKG_VERSION"), isa::probe().name())
 }
 
-/// RGBA pixels to the input tensor of a model.
+/// RGBA pixels to the input tensor of a model. `view` is an object `{ orientation, region, rotation }`; all of the picture
+/// when it is left out.
 #[wasm_bindgen]
-pub fn preprocess(rgba: &[u8], width: u32, height: u32, spec: JsValue) -> std::result::Result<JsValue, JsValue> {
+pub fn preprocess(
+    rgba: &[u8],
+    width: u32,
+    height: u32,
+    spec: JsValue,
+    view: JsValue,
+) -> std::result::Result<JsValue, JsValue> {
     let spec = ImageInput::from_deserializer(serde_wasm_bindgen::Deserializer::from(spec)).map_err(thrown)?;
-    let tensor = image::preprocess(rgba, width, height, &spec).map_err(thrown)?;
+    let view = if view.is_undefined() {
+        View::default()
+    } else {
+        View::from_deserializer(serde_wasm_bindgen::Deserializer::from(view)).map_err(thrown)?
+    };
+    let tensor = image::preprocess(rgba, width, height, &spec, &view).map_err(thrown)?;
     Ok(tensor_to_js("", &tensor))
 }
 
@@ -164,5 +231,26 @@ pub fn preprocess(rgba: &[u8], width: u32, height: u32, spec: JsValue) -> std::r
 pub fn classify(scores: &JsValue, spec: JsValue) -> std::result::Result<JsValue, JsValue> {
     let spec = ClassifySpec::from_deserializer(serde_wasm_bindgen::Deserializer::from(spec)).map_err(thrown)?;
     let (_, scores) = tensor_from_js(scores).map_err(thrown)?;
-    Ok(to_js(&classify_scores(&scores, &spec).map_err(thrown)?))
+    Ok(to_js(&task::classify(&scores, &spec).map_err(thrown)?))
+}
+
+/// Scores of a picture of a stream to its best classes, averaged with the earlier pictures' scores in `average`, of which
+/// `keep` is the weight. Gives `{ best, average }`, the latter for the next picture.
+#[wasm_bindgen(js_name = classifySmoothed)]
+pub fn classify_smoothed(
+    scores: &JsValue,
+    spec: JsValue,
+    average: Option<Vec<f32>>,
+    keep: f64,
+) -> std::result::Result<JsValue, JsValue> {
+    let spec = ClassifySpec::from_deserializer(serde_wasm_bindgen::Deserializer::from(spec)).map_err(thrown)?;
+    let (_, scores) = tensor_from_js(scores).map_err(thrown)?;
+    let mut average = average.unwrap_or_default();
+    let best = task::classify_smoothed(&scores, &spec, &mut average, keep).map_err(thrown)?;
+    let result = Object::new();
+    for (key, value) in [("best", to_js(&best)), ("average", Float32Array::from(&average[..]).into())] {
+        // Setting a field of a fresh plain object cannot fail.
+        let _ = Reflect::set(&result, &key.into(), &value);
+    }
+    Ok(result.into())
 }

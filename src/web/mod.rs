@@ -1,4 +1,4 @@
-//! The boundary to JavaScript: conversions and nothing else. `js/wasm-modules.ts` has the same interface as types.
+//! The boundary to JavaScript: conversions, a note of failed allocations, and nothing else. `js/wasm-modules.ts` has the same interface as types.
 //!
 //! Everything that comes in is untrusted: what does not convert gives an error, thrown as a plain object with the
 //! fields of [`crate::Error`].
@@ -7,6 +7,7 @@
 pub mod compiler;
 #[cfg(feature = "engine")]
 pub mod engine;
+mod memory;
 mod tensors;
 #[cfg(feature = "threads")]
 pub mod threads;
@@ -29,5 +30,6 @@ fn to_js(value: &impl Serialize) -> JsValue {
 
 /// An error as JavaScript gets to see it.
 fn thrown(error: Error) -> JsValue {
+    memory::reported();
     to_js(&error)
 }

@@ -306,7 +306,7 @@ describe('the package in Chromium', () => {
     test('progress is told of every file', async () => {
       const { events, bytes } = await page.evaluate(async (url) => {
         const events = [];
-        const classifier = await tractlet.ImageClassifier.create(url, { onProgress: (event) => events.push(event) });
+        const classifier = await tractlet.ImageClassifier.create(url, { cache: false, onProgress: (event) => events.push(event) });
         const { bytes } = classifier.card;
         await classifier.release();
         return { events, bytes };

@@ -50,7 +50,7 @@ test('runs a model, and says what it is', async () => {
   assert.equal(session.modelMetadata.producerName, 'tests');
   assert.deepEqual(session.modelMetadata.opsets, [{ domain: '', version: 17 }]);
   assert.equal('inputs' in session.modelMetadata, false);
-  assert.deepEqual(session.runtime, { version: '1.2.3', build: 'simd128', dot: 'pairs', threads: 1, worker: false, subgraphs: 0, compiler: false });
+  assert.deepEqual(session.runtime, { version: '1.2.3', build: 'simd128', dot: 'pairs', threads: 1, threadsReason: 'There are more only in workers of web pages', worker: false, subgraphs: 0, compiler: false });
   const { y } = await session.run({ x: floats(1, 2, 3) });
   assert.ok(y instanceof Tensor);
   assert.deepEqual([y.type, [...y.dims], [...y.data]], ['float32', [3], [2, 4, 6]]);
@@ -264,11 +264,13 @@ test('progress goes from initiate to ready', async () => {
   const events = [];
   const session = await InferenceSession.create(`${origin}/models/m.onnx`, { onProgress: (event) => events.push(event) });
   await session.release();
-  assert.ok(events.every(({ file }) => file === 'm.onnx'));
-  const order = [...new Set(events.map(({ status }) => status))];
-  assert.deepEqual(order, ['initiate', 'download', 'progress', 'done', 'compile', 'ready']);
-  const progress = events.filter(({ status }) => status === 'progress');
-  assert.deepEqual(progress.at(-1), { status: 'progress', file: 'm.onnx', loaded: bytes.length, total: bytes.length, progress: 100 });
+  const name = `${origin}/models/m.onnx`;
+  assert.ok(events.every((event) => event.name === name));
+  const of = (wanted) => events.filter(({ file }) => file === wanted);
+  const order = (wanted) => [...new Set(of(wanted).map(({ status }) => status))];
+  assert.deepEqual(order('m.onnx'), ['initiate', 'download', 'progress', 'done', 'compile', 'ready']);
+  const progress = of('m.onnx').filter(({ status }) => status === 'progress');
+  assert.deepEqual(progress.at(-1), { status: 'progress', name, file: 'm.onnx', loaded: bytes.length, total: bytes.length, progress: 100 });
   assert.ok(progress.every(({ loaded }, i) => i === 0 || loaded >= progress[i - 1].loaded));
 });
 
@@ -337,7 +339,10 @@ test('options are checked', async () => {
     () => session.run({ x: floats(1) }, ['y'], { transfer: 1 }),
     () => session.run(null),
     () => session.run(floats(1)),
-    () => session.run({ x: floats(1) }, { y: floats(1) }),
+    () => session.run({ x: floats(1) }, { y: 1 }),
+    () => session.run({ x: floats(1) }, { y: undefined }),
+    () => session.run({ x: floats(1) }, { y: new Float32Array(1) }),
+    () => session.warmup({}, { transfer: true }),
     () => session.run({ x: floats(1) }, [3]),
   ]) {
     await rejects(call(), 'INVALID_OPTION', InputError);
@@ -366,6 +371,102 @@ test('fetches: a list, an object, none', async () => {
   assert.deepEqual(Object.keys(await session.run(feeds, { z: null })), ['z']);
   assert.deepEqual(Object.keys(await session.run(feeds, ['z'], {})), ['z']);
   assert.deepEqual(Object.keys(await session.run(feeds, { signal: undefined })), ['y', 'z']);
+});
+
+test('fetches: results are written to tensors that are there', async () => {
+  const session = await InferenceSession.create(encodePlan(vector('double', { outputs: ['y', 'z'].map((name) => ({ name, type: 'float32', shape: ['n'] })) })));
+  const y = floats(0, 0);
+  const { data } = y;
+  const results = await session.run({ x: floats(1, 2) }, { y, z: null });
+  assert.equal(results.y, y);
+  assert.equal(y.data, data);
+  assert.deepEqual([...y.data], [2, 4]);
+  assert.deepEqual([...results.z.data], [2, 4]);
+  // Tensors of onnxruntime-common, and those that are inputs as well.
+  const foreign = { type: 'float32', dims: [2], data: new Float32Array(2) };
+  assert.equal((await session.run({ x: y }, { y: foreign, z: y })).y, foreign);
+  assert.deepEqual([...foreign.data, ...y.data], [4, 8, 4, 8]);
+  // Of several none is written to when one does not fit.
+  const good = floats(7, 7);
+  for (const [z, code, hint] of [
+    [new Tensor('int32', [0, 0]), 'OUTPUT_TYPE', /null/],
+    [floats(0, 0, 0), 'OUTPUT_SHAPE', /null/],
+    [new Tensor('float32', [0, 0], [2, 1]), 'OUTPUT_SHAPE', /null/],
+  ]) {
+    await rejects(session.run({ x: floats(1, 2) }, { y: good, z }), code, InputError, { message: /"z"/, hint });
+  }
+  assert.deepEqual([...good.data], [7, 7]);
+  structuredClone(good.data.buffer, { transfer: [good.data.buffer] });
+  await rejects(session.run({ x: floats(1, 2) }, { y: good }), 'OUTPUT_SHAPE', InputError, { hint: /transfer/ });
+  const gone = floats(0, 0);
+  gone.dispose();
+  await rejects(session.run({ x: floats(1, 2) }, { y: gone }), 'INPUT_VALUE', InputError);
+  assert.deepEqual([...(await session.run({ x: floats(1, 2) }, ['y'])).y.data], [2, 4]);
+});
+
+test('strings are written to tensors too', async () => {
+  const session = await InferenceSession.create(
+    encodePlan({ op: 'echo', inputs: [{ name: 'x', type: 'string', shape: ['n'] }], outputs: [{ name: 'y', type: 'string', shape: ['n'] }] }),
+  );
+  const y = new Tensor(['', '']);
+  await session.run({ x: new Tensor(['a', 'b']) }, { y });
+  assert.deepEqual(y.data, ['a', 'b']);
+});
+
+test('warmup runs zeros', async () => {
+  const types = { float32: 4, float16: 2, int64: 8, bool: 1, uint8: 1, string: 0 };
+  const inputs = Object.keys(types).map((name) => ({ name, type: name, shape: [2, name === 'int64' ? 'n' : 3] }));
+  const session = await InferenceSession.create(encodePlan({ op: 'last-inputs', inputs, outputs: [] }));
+  await session.warmup({ int64: [2, 5] });
+  assert.deepEqual(
+    globalThis.fakeLastInputs.map(({ name, type, dims, data }) => [name, type, dims, data.length, new Set(data).size]),
+    inputs.map(({ name }) => {
+      const dims = [2, name === 'int64' ? 5 : 3];
+      return [name, name, dims, dims[0] * dims[1] * (types[name] || 1), 1];
+    }),
+  );
+  assert.deepEqual(globalThis.fakeLastInputs.map(({ data }) => data[0]), [0, 0, 0, 0, 0, '']);
+  await rejects(session.warmup(), 'INPUT_SHAPE', InputError, { input: 'int64', message: /"n"/, hint: /warmup\({ "int64": \[2, 1\] }\)/ });
+  await rejects(session.warmup({ ids: [1] }), 'UNKNOWN_INPUT', InputError, { input: 'ids', hint: /"float32"/ });
+  await rejects(session.warmup({ int64: [2 ** 40] }), 'OUT_OF_MEMORY', OutOfMemoryError, { input: 'int64' });
+  await assert.rejects(session.warmup({ int64: [2, 5] }, { signal: AbortSignal.abort() }), { name: 'AbortError' });
+});
+
+test('a run in the page gives it turns when it may be aborted', async () => {
+  const session = await InferenceSession.create(plan('slow'));
+  const controller = new AbortController();
+  let turns = 0;
+  const count = () => {
+    if (++turns === 3) controller.abort();
+    else setTimeout(count);
+  };
+  setTimeout(count);
+  const start = performance.now();
+  const first = session.run({ x: floats(60_000) }, { signal: controller.signal });
+  const second = session.run({ x: floats(30) }, { signal: new AbortController().signal });
+  await assert.rejects(first, { name: 'AbortError' });
+  assert.ok(performance.now() - start < 20_000);
+  assert.deepEqual([...(await second).y.data], [60]);
+  // Released in the middle.
+  const third = session.run({ x: floats(60_000) }, { signal: new AbortController().signal });
+  setTimeout(() => session.release(), 30);
+  await rejects(third, 'SESSION_RELEASED', SessionReleasedError);
+});
+
+test('using', async () => {
+  const before = globalThis.fakeGlueFrees ?? 0;
+  const session = await InferenceSession.create(plan('double'));
+  session[Symbol.dispose]();
+  assert.equal(globalThis.fakeGlueFrees, before + 1);
+  await rejects(run(session, 1), 'SESSION_RELEASED', SessionReleasedError);
+});
+
+test('an exception that went through the engine ends the session', async () => {
+  const session = await InferenceSession.create(plan('stuck'));
+  const [first, second] = [run(session, 1), run(session, 1)];
+  await rejects(first, 'RUNTIME_CRASH', RuntimeCrashError, { message: /ran out of memory/ });
+  await rejects(second, 'RUNTIME_CRASH', RuntimeCrashError);
+  await session.release();
 });
 
 test('inputs are copied, and all types go there and back', async () => {
@@ -405,6 +506,10 @@ test('a crash takes its own session only', async () => {
     await session.release();
     await rejects(run(session, 1), 'SESSION_RELEASED', SessionReleasedError);
   }
+  await rejects(run(await InferenceSession.create(plan('trap-for-memory')), 1), 'RUNTIME_CRASH', RuntimeCrashError, {
+    message: /ran out of memory/,
+    hint: /create a new one.*smaller/,
+  });
   await rejects(InferenceSession.create(model('compile-trap')), 'RUNTIME_CRASH', RuntimeCrashError);
   assert.deepEqual(await run(other, 1), [2]);
 });

@@ -96,6 +96,12 @@ test('types that do not fit are refused', () => {
   }
 });
 
+test('elements of 4 bits are refused with a way out', () => {
+  for (const [type, byte] of [['int4', 'int8'], ['uint4', 'uint8']]) {
+    assert.throws(() => new Tensor(type, new Uint8Array(2), [4]), (error) => error.code === 'INPUT_TYPE' && error.message.includes(type) && error.hint.includes(byte));
+  }
+});
+
 test('shapes that do not fit are refused', () => {
   for (const dims of [[2], [2, 2], [3.5], [-3], [NaN], ['3'], [2 ** 53], [2 ** 30, 2 ** 30], 3, '3', {}]) {
     assert.throws(() => new Tensor('float32', [1, 2, 3], dims), { code: 'INPUT_SHAPE' }, JSON.stringify(dims));
@@ -114,6 +120,33 @@ test('reshape, getData and dispose', async () => {
   assert.throws(() => tensor.data, { code: 'INPUT_VALUE', message: /disposed/ });
   await assert.rejects(tensor.getData(), { code: 'INPUT_VALUE' });
   assert.equal(square.data.length, 4);
+  square[Symbol.dispose]();
+  assert.equal(square.location, 'none');
+});
+
+test('float16, with the array where there is one and with the bits', () => {
+  const bits = Uint16Array.of(0x3c00, 0xc000);
+  const before = Object.getOwnPropertyDescriptor(globalThis, 'Float16Array');
+  try {
+    delete globalThis.Float16Array;
+    assert.equal(new Tensor('float16', bits).data, bits);
+    assert.deepEqual(fromTensorObject({ name: 'y', type: 'float16', dims: [2], data: new Uint8Array(bits.buffer) }).data, bits);
+    assert.throws(() => new Tensor('float16', [1]), { code: 'INPUT_TYPE', hint: /Uint16Array/ });
+    // As good a stand-in as is needed: a class of that name over the same bytes.
+    globalThis.Float16Array = { Float16Array: class extends Uint16Array { get [Symbol.toStringTag]() { return 'Float16Array'; } } }.Float16Array;
+    Object.defineProperty(globalThis.Float16Array, 'name', { value: 'Float16Array' });
+    const own = new globalThis.Float16Array(bits);
+    assert.equal(new Tensor('float16', own).data, own);
+    assert.equal(new Tensor(own).type, 'float16');
+    const adopted = new Tensor('float16', bits).data;
+    assert.ok(adopted instanceof globalThis.Float16Array && adopted.buffer === bits.buffer);
+    const back = fromTensorObject({ name: 'y', type: 'float16', dims: [2], data: new Uint8Array(bits.buffer) }).data;
+    assert.ok(back instanceof globalThis.Float16Array);
+    assert.deepEqual(toTensorObject('x', new Tensor(own)).data, new Uint8Array(bits.buffer));
+  } finally {
+    delete globalThis.Float16Array;
+    if (before) Object.defineProperty(globalThis, 'Float16Array', before);
+  }
 });
 
 test('a feed is a copy, unless it is given away', () => {

@@ -3,14 +3,18 @@
 import {
   type Classification,
   type ClassificationResult,
+  compileModel,
   type ErrorCode,
   ImageClassifier,
   ImageError,
   InferenceError,
   InferenceSession,
+  inspectModel,
   LoadError,
+  type ImageInput,
   type ModelCard,
   type ProgressInfo,
+  type StreamResult,
   Tensor,
   type Timings,
 } from 'tractlet';
@@ -49,11 +53,34 @@ floats.dims[0] = 1;
 // @ts-expect-error read-only
 floats.type = 'int8';
 
+const pictureTensor = await Tensor.fromImage(new Blob(), {
+  size: [2, 2], layout: 'NCHW', channels: 'RGB', mean: [0, 0, 0], std: [1, 1, 1], crop: { mode: 'stretch' }, resample: 'box',
+  region: { x: 0, y: 0, width: 0.5, height: 1, unit: 'relative' }, rotation: 90, worker: true, signal: AbortSignal.timeout(5),
+});
+same<typeof pictureTensor, Tensor<'float32'>>();
+declare const settings: Omit<ImageInput, 'type'>;
+const half = await Tensor.fromImage({ data: new Uint8Array(4), width: 1, height: 1, orientation: 6 }, { ...settings, type: 'float16' });
+same<typeof half, Tensor<'float16'>>();
+same<Awaited<ReturnType<typeof floats.toImageData>>, ImageData>();
+same<Awaited<ReturnType<typeof floats.toDataURL>>, string>();
+await floats.toDataURL({ format: 'BGR', tensorLayout: 'NHWC', norm: { mean: 255, bias: [1, 2, 3] } });
+{
+  using scoped = new Tensor('float32', [1]);
+  same<typeof scoped, Tensor<'float32'>>();
+}
+// @ts-expect-error no such type of picture
+await Tensor.fromImage(new Blob(), { ...settings, type: 'int64' });
+// @ts-expect-error pre-processing is said, not guessed
+await Tensor.fromImage(new Blob(), {});
+// @ts-expect-error no quarter turn
+await Tensor.fromImage(new Blob(), { ...settings, rotation: 45 });
+
 // Sessions.
 const session = await InferenceSession.create('/m.onnx', {
   signal: new AbortController().signal,
   onProgress: (event) => {
     same<typeof event, ProgressInfo>();
+    same<typeof event.name, string>();
     same<typeof event.status, 'initiate' | 'download' | 'progress' | 'done' | 'compile' | 'ready'>();
   },
   externalData: [{ path: 'weights', data: new Uint8Array() }],
@@ -62,6 +89,12 @@ const session = await InferenceSession.create('/m.onnx', {
   worker: false,
 });
 same<typeof session, InferenceSession>();
+declare const customCache: { match(request: string): Promise<Response | undefined>; put(request: string, response: Response): Promise<void> };
+for (const cache of [true, false, undefined, await caches.open('mine'), customCache]) await InferenceSession.create('/m.onnx', { cache });
+// @ts-expect-error -- a cache has match and put
+await InferenceSession.create('/m.onnx', { cache: {} });
+const hash = 'sha256-x';
+await InferenceSession.create('/m.onnx', { wasm: { engine: { url: '/e.wasm', integrity: hash } }, externalData: [{ path: 'w', data: '/w', integrity: hash }] });
 declare const sources: URL | string | Request | Response | Blob | ArrayBuffer | Uint8Array | DataView | SharedArrayBuffer | ReadableStream<Uint8Array>;
 await InferenceSession.create(sources);
 const { y } = await session.run({ x: floats });
@@ -116,6 +149,20 @@ same<typeof result.timings, Timings>();
 same<typeof classifier.card, ModelCard | undefined>();
 same<typeof classifier.session, InferenceSession>();
 await classifier.classify({ data: new Uint8Array(4), width: 1, height: 1 });
+await classifier.classify(pictures, { allow: ['cat', 3], deny: [], region: { x: 1, y: 2, width: 3, height: 4 }, rotation: 270 });
+const several = await classifier.classify([pictures, new Blob()], { topK: 1 });
+same<typeof several, ClassificationResult[]>();
+declare const streams: HTMLVideoElement | MediaStream | MediaStreamTrack | ReadableStream<VideoFrame> | AsyncIterable<ImageBitmap> | Blob[];
+for await (const update of classifier.classifyStream(streams, { signal: AbortSignal.timeout(5), smoothing: 300, topK: 1, rotation: 90 })) {
+  same<typeof update, StreamResult>();
+  same<typeof update.timestamp | typeof update.dropped, number>();
+  same<(typeof update)[number], Classification>();
+}
+// @ts-expect-error no such option
+await classifier.classify(pictures, { smoothing: 300 });
+// @ts-expect-error an address is no stream
+classifier.classifyStream('video.mp4');
+await ImageClassifier.create('/card.json', { topK: 3, threshold: 0.2, allow: ['cat'], rotation: 90 });
 declare const card: ModelCard;
 const { input } = card;
 await ImageClassifier.create(new Blob(), { input, labels: ['a'], output: { activation: 'softmax' }, worker: true });
@@ -137,6 +184,7 @@ declare const thrown: unknown;
 if (thrown instanceof InferenceError) {
   same<typeof thrown.code, ErrorCode>();
   same<typeof thrown.hint, string | undefined>();
+  same<typeof thrown.index, number | undefined>();
   switch (thrown.code) {
     case 'INPUT_SHAPE':
       break;
@@ -148,3 +196,19 @@ if (thrown instanceof InferenceError) {
 }
 const errors: InferenceError[] = [new ImageError('IMAGE_DECODE', 'x'), new LoadError('WASM_LOAD', 'x', { hint: 'y' })];
 same<(typeof errors)[number], InferenceError>();
+
+// Plans.
+const plan = await compileModel('/model.onnx', { shapes: [{ input: [1, 3, 224, 224] }], freeDimensionOverrides: { batch: 1 } });
+same<typeof plan, Uint8Array>();
+await InferenceSession.create(plan);
+const { variants, inputs, format } = await inspectModel(plan, { worker: false });
+same<typeof format, 'onnx' | 'plan'>();
+same<typeof inputs, readonly InferenceSession.ValueMetadata[]>();
+for (const { fallbacks, steps } of variants) {
+  console.table(steps);
+  for (const { nodes } of fallbacks) for (const { reason } of nodes) same<typeof reason, 'operator' | 'form' | 'size' | 'whole'>();
+}
+// @ts-expect-error -- sizes are numbers
+await compileModel('/model.onnx', { shapes: [{ input: '1,3' }] });
+// @ts-expect-error -- an option of sessions
+await compileModel('/model.onnx', { allowNaN: true });

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { rm, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { buildPackage, copyPackage } from './lib/bundle.mjs';
@@ -98,19 +99,18 @@ test('inputs are copied, or given away', async () => {
   await session.release();
 });
 
-test('an aborted run rejects at once, the next one waits for its end', async () => {
+test('an aborted run rejects at once and stops soon, then comes the next one', async () => {
   const session = await InferenceSession.create(plan('slow'));
   const start = performance.now();
   const controller = new AbortController();
-  const first = session.run({ x: floats(600) }, { signal: controller.signal });
+  const first = session.run({ x: floats(60_000) }, { signal: controller.signal });
   const second = run(session, 1);
   const third = session.run({ x: floats(60_000) }, { signal: controller.signal });
   setTimeout(() => controller.abort(), 50);
   await assert.rejects(first, { name: 'AbortError' });
   await assert.rejects(third, { name: 'AbortError' });
-  assert.ok(performance.now() - start < 500);
   assert.deepEqual(await second, [2]);
-  assert.ok(performance.now() - start >= 590);
+  assert.ok(performance.now() - start < 20_000, 'the worker did not compute to the end');
   const reason = new Error('mine');
   await assert.rejects(session.run({ x: floats(1) }, { signal: AbortSignal.abort(reason) }), (error) => error === reason);
   await session.release();
@@ -266,4 +266,37 @@ test('a classifier in a worker', async () => {
   await classifier.release();
   await assert.rejects(classifier.classify(picture), { code: 'SESSION_RELEASED' });
   assert.ok(image);
+});
+
+test('tensors of pictures share a worker, which ends when it is idle', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const before = workers.length;
+  const tensors = await Promise.all([1, 2, 3].map((value) => Tensor.fromImage(pixels([value, 0, 0]), INPUT)));
+  assert.deepEqual(tensors.map(({ dims, data }) => [dims, data[0]]), [1, 2, 3].map((value) => [[1, 3, 2, 2], value]));
+  assert.equal(workers.length, before + 1);
+  t.mock.timers.tick(9000);
+  await Tensor.fromImage(pixels([4, 0, 0]), INPUT);
+  t.mock.timers.tick(9000);
+  assert.deepEqual([workers.length, workers[before].terminated], [before + 1, false]);
+  await nextTurn();
+  t.mock.timers.tick(10_000);
+  assert.equal(workers[before].terminated, true);
+  // One that is wanted elsewhere does not wait.
+  await Tensor.fromImage(pixels([5, 0, 0]), INPUT);
+  await Tensor.fromImage(pixels([5, 0, 0]), { ...INPUT, worker: false });
+  assert.equal(workers.length, before + 2);
+  t.mock.timers.tick(10_000);
+  assert.ok(workers.every(({ terminated }) => terminated));
+});
+
+test('a worker of tensors that crashes, or does not start, makes place for another', async () => {
+  const before = workers.length;
+  await assert.rejects(Tensor.fromImage(pixels([99, 0, 0]), INPUT), { code: 'RUNTIME_CRASH' });
+  assert.equal((await Tensor.fromImage(pixels([1, 0, 0]), INPUT)).data[0], 1);
+  assert.equal(workers.length, before + 2);
+  await assert.rejects(Tensor.fromImage(pixels([1, 0, 0]), { ...INPUT, sise: 3 }), { code: 'INVALID_OPTION' });
+  assert.equal((await Tensor.fromImage(pixels([2, 0, 0]), INPUT)).data[0], 2);
+  assert.equal(workers.length, before + 2, 'a mistake is no reason for another');
+  await assert.rejects(Tensor.fromImage(pixels([1, 0, 0]), { ...INPUT, wasm: { engine: new Uint8Array(9) } }), { code: 'WASM_LOAD' });
+  assert.equal((await Tensor.fromImage(pixels([3, 0, 0]), INPUT)).data[0], 3);
 });

@@ -15,6 +15,7 @@ mod normalise;
 mod partition;
 mod pool;
 mod quantize;
+mod reason;
 mod resize;
 #[cfg(all(test, feature = "engine", not(target_arch = "wasm32")))]
 mod tests;
@@ -32,6 +33,7 @@ use crate::plan::{Fact, Operation, Step, ValueId, Variant};
 use crate::tensor::DataType;
 
 pub use constants::Pool;
+pub use reason::{Reason, WithoutStep};
 pub use values::Value;
 
 /// A subgraph that the compiler executes, by the number that its step has.
@@ -40,6 +42,8 @@ pub struct Part {
     pub id: u32,
     /// The graph.
     pub proto: ModelProto,
+    /// Its nodes, and why they have no step.
+    pub nodes: Vec<WithoutStep>,
 }
 
 /// What became of a graph.
@@ -158,7 +162,9 @@ pub fn lower(
             partition::Group::Subgraph(nodes) => {
                 let id = *next_id;
                 *next_id += 1;
-                parts.push(Part { id, proto: walk.subgraph(model, &nodes, id)? });
+                let proto = walk.subgraph(model, &nodes, id)?;
+                let without = |&index: &usize| WithoutStep::new(&graph.node[index], known, Reason::Form);
+                parts.push(Part { id, proto, nodes: nodes.iter().map(without).collect() });
             }
         }
     }

@@ -336,7 +336,7 @@ fn apart(bytes: &[u8], seed: u64) -> Result<f32, String> {
     let known = fallback::analyse(&proto).map_err(|e| format!("cannot be inferred: {e} {:?}", e.node))?;
     let mut pool = Pool::default();
     let steps = lowered(&proto, &info, &known, &shapes, &mut pool, &mut 0).ok_or("cannot be lowered")?;
-    let one = whole(&proto, &info, &shapes, &mut 0).map_err(|e| format!("cannot be run: {e}"))?;
+    let one = whole(&proto, &info, &known, &shapes, &mut 0).map_err(|e| format!("cannot be run: {e}"))?;
     let mut random = Random(seed);
     let inputs: Vec<(String, Tensor)> = info
         .inputs

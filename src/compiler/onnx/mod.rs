@@ -34,6 +34,7 @@ pub fn import(
     graph::check(graph)?;
     // Operators before weights: the answer to "can this run at all" must not wait for gigabytes.
     registry::check_operators(graph)?;
+    tensors::check_external(graph, external)?;
     tensors::canonicalise(graph, external)?;
     let info = model_info(&model, overrides)?;
     normalise::normalise(&mut model)?;

@@ -17,6 +17,52 @@ pub struct ExternalData {
     pub data: Vec<u8>,
 }
 
+/// The files that constants of a graph and its subgraphs refer to, in their order, as the model writes them.
+fn files<'a>(graph: &'a GraphProto, found: &mut Vec<&'a str>) {
+    let attributes = || graph.node.iter().flat_map(|n| &n.attribute);
+    for tensor in graph.initializer.iter().chain(attributes().filter_map(|a| a.t.as_ref())) {
+        if let Some(location) = is_external(tensor).then(|| external_entry(tensor, "location")).flatten()
+            && !found.iter().any(|f| plain(f) == plain(location))
+        {
+            found.push(location);
+        }
+    }
+    for inner in attributes().filter_map(|a| a.g.as_ref()) {
+        files(inner, found);
+    }
+}
+
+/// Whether all files that the graph refers to are there; says which are not.
+pub fn check_external(graph: &GraphProto, external: &[ExternalData]) -> Result<()> {
+    let mut wanted = Vec::new();
+    files(graph, &mut wanted);
+    wanted.retain(|location| !external.iter().any(|f| plain(&f.path) == plain(location)));
+    let quoted = |names: &[&str]| names.iter().map(|f| format!("\"{f}\"")).collect::<Vec<_>>().join(", ");
+    let message = match wanted.as_slice() {
+        [] => return Ok(()),
+        [one] => format!("the model keeps weights in the file \"{one}\""),
+        several => format!("the model keeps weights in {} files: {}", several.len(), quoted(several)),
+    };
+    let entries: Vec<_> = wanted.iter().map(|f| format!("{{ path: '{f}', data: … }}")).collect();
+    let given: Vec<_> = external.iter().map(|f| f.path.as_str()).collect();
+    Err(Error::new(ErrorCode::ExternalDataMissing, message)
+        .expected(wanted.join(", "), if given.is_empty() { "no external data".to_owned() } else { given.join(", ") })
+        .with_hint(format!("pass the data too: {{ externalData: [{}] }}", entries.join(", "))))
+}
+
+fn is_external(tensor: &TensorProto) -> bool {
+    tensor.data_location == Some(tensor_proto::DataLocation::External as i32)
+}
+
+fn external_entry<'a>(tensor: &'a TensorProto, key: &str) -> Option<&'a str> {
+    tensor.external_data.iter().find(|e| e.key == key).map(|e| e.value.as_str())
+}
+
+/// A path as it is compared.
+fn plain(path: &str) -> &str {
+    path.strip_prefix("./").unwrap_or(path)
+}
+
 /// Brings all constants of a graph and its subgraphs into canonical form.
 pub fn canonicalise(graph: &mut GraphProto, external: &[ExternalData]) -> Result<()> {
     if !graph.sparse_initializer.is_empty() {
@@ -73,7 +119,7 @@ fn canonical(tensor: &mut TensorProto, external: &[ExternalData]) -> Result<()> 
             .expected(format!("{count} elements of {data_type}"), format!("{found}"))
     };
 
-    if tensor.data_location == Some(tensor_proto::DataLocation::External as i32) {
+    if is_external(tensor) {
         tensor.raw_data = read_external(tensor, bytes, external)?;
         tensor.external_data.clear();
         tensor.data_location = None;
@@ -123,21 +169,11 @@ fn le_bytes<T: Element>(values: &[T]) -> Vec<u8> {
 }
 
 fn read_external(tensor: &TensorProto, bytes: u64, external: &[ExternalData]) -> Result<Vec<u8>> {
-    let entry = |key: &str| tensor.external_data.iter().find(|e| e.key == key).map(|e| e.value.as_str());
+    let entry = |key: &str| external_entry(tensor, key);
     let location = entry("location")
         .ok_or_else(|| invalid(format!("the tensor \"{}\" is external, but names no file", tensor.name)))?;
-    let plain = |path: &str| path.strip_prefix("./").unwrap_or(path).to_owned();
     let file = external.iter().find(|f| plain(&f.path) == plain(location)).ok_or_else(|| {
         Error::new(ErrorCode::ExternalDataMissing, format!("the model keeps weights in the file \"{location}\""))
-            .expected(
-                location,
-                if external.is_empty() {
-                    "no external data".to_owned()
-                } else {
-                    external.iter().map(|f| f.path.as_str()).collect::<Vec<_>>().join(", ")
-                },
-            )
-            .with_hint(format!("pass it too: {{ externalData: [{{ path: '{location}', data: … }}] }}"))
     })?;
     let number = |key: &str| -> Result<Option<u64>> {
         entry(key)
@@ -191,5 +227,43 @@ pub fn raw_bytes(name: impl Into<String>, data_type: DataType, dims: &[usize], b
         data_type: data_type as i32,
         raw_data: bytes.to_vec(),
         ..TensorProto::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tract_onnx::pb::{AttributeProto, NodeProto, StringStringEntryProto};
+
+    use super::*;
+
+    fn external(location: &str) -> TensorProto {
+        TensorProto {
+            data_location: Some(tensor_proto::DataLocation::External as i32),
+            external_data: vec![StringStringEntryProto { key: "location".into(), value: location.into() }],
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn all_missing_files_are_named_once() {
+        let inner = GraphProto { initializer: vec![external("c"), external("./a")], ..Default::default() };
+        let attributes = vec![
+            AttributeProto { t: Some(external("d")), ..Default::default() },
+            AttributeProto { g: Some(inner), ..Default::default() },
+        ];
+        let graph = GraphProto {
+            initializer: vec![external("a"), TensorProto::default(), external("b"), external("a")],
+            node: vec![NodeProto { attribute: attributes, ..Default::default() }],
+            ..Default::default()
+        };
+        let file = |path: &str| ExternalData { path: path.into(), data: Vec::new() };
+        let error = check_external(&graph, &[file("./b"), file("x")]).unwrap_err();
+        assert_eq!(error.code, ErrorCode::ExternalDataMissing);
+        assert_eq!(error.message, "the model keeps weights in 3 files: \"a\", \"d\", \"c\"");
+        assert_eq!(error.expected.as_deref(), Some("a, d, c"));
+        assert_eq!(error.actual.as_deref(), Some("./b, x"));
+        let hint = error.hint.as_deref().unwrap();
+        assert!(hint.contains("{ path: 'a', data: … }, { path: 'd', data: … }, { path: 'c', data: … }"), "{hint}");
+        assert!(check_external(&graph, &["a", "b", "./c", "d"].map(file)).is_ok());
     }
 }

@@ -31,7 +31,7 @@ export function infoOf(model) {
     producerVersion: '1',
     irVersion: 8,
     opsets: [{ domain: '', version: 17 }],
-    metadata: { key: 'value' },
+    metadata: model.metadata ?? { key: 'value' },
     description: '',
   };
 }

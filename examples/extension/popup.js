@@ -1,0 +1,2 @@
+const answer = await chrome.runtime.sendMessage({ photo: document.querySelector('img').src });
+document.querySelector('output').textContent = answer;

@@ -1,0 +1,4 @@
+import { createApp } from 'vue';
+import Classifier from './Classifier.vue';
+
+createApp(Classifier, { src: '/coffee.jpg' }).mount('main');

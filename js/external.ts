@@ -1,0 +1,28 @@
+// Errors about a model's size, and about files that it refers to. Loaded when there is one.
+
+import { InferenceError, toObject } from './errors.js';
+
+const MIB = 2 ** 20;
+
+/** What the compiler said of missing files, with the addresses where they most likely are: beside the model. */
+export function withAddresses(error: unknown, model = ''): InferenceError {
+  const object = toObject(error);
+  const hint = object.hint?.replace(/path: '([^']*)', data: …/g, (entry, path: string) => {
+    const url = URL.canParse(path, model) ? new URL(path, model).href : undefined;
+    return url === undefined ? entry : `path: '${path}', data: '${url}'`;
+  });
+  return new InferenceError(object.code, object.message, { ...object, hint });
+}
+
+/**
+ * The error of a model that does not fit into the compiler's memory.
+ *
+ * @param bytes of the model and its external data, as far as they are known
+ */
+export function tooLarge(bytes: number): InferenceError {
+  const actual = `${Math.ceil(bytes / MIB)} MiB`;
+  return new InferenceError('MODEL_TOO_LARGE', `The model is too large to be compiled in WebAssembly: it has ${actual} with its external data`, {
+    actual,
+    hint: 'WebAssembly has 4 GiB of memory, and compiling takes several times the size of the model. Quantize its weights to 8 bits, or use a smaller model.',
+  });
+}

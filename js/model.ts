@@ -1,0 +1,119 @@
+// A model on its way to the runtime: its bytes and those of its external data, or the plan that was kept of it.
+
+import type { InferenceError } from './errors.js';
+import type { KeptPlans } from './kept-plans.js';
+import { canVerify, isPlan, load, type LoadOptions } from './loader.js';
+import { without } from './modules.js';
+import type { OpenRequest, Source } from './protocol.js';
+import type { EngineModule, ExternalFile } from './wasm-modules.js';
+
+/** Bytes of model and external data of which it is certain that they cannot be compiled: that takes three times as much. */
+const MAX_COMPILED = 2 ** 32 / 3;
+
+/** What was downloaded. */
+export interface Loaded {
+  readonly bytes: Uint8Array;
+  readonly externalData: readonly ExternalFile[];
+}
+
+/** What there is to open: a plan that was kept, or what was downloaded; the latter perhaps as well. */
+export interface Found {
+  readonly plan?: Uint8Array | undefined;
+  readonly loaded?: Loaded | undefined;
+}
+
+/** The files of a model. */
+export class ModelFiles {
+  readonly request: OpenRequest;
+  readonly model: Source;
+  /** By path; the model's is empty. */
+  readonly #sizes = new Map<string, number>();
+  readonly #options: LoadOptions;
+  readonly #startCompiler: () => unknown;
+  readonly #engine: Promise<EngineModule>;
+  /** Plans that were kept; once {@link find} has been called. */
+  kept: KeptPlans | undefined;
+
+  /**
+   * @param options those of the model's download
+   * @param startCompiler called when the compiler will be needed
+   * @param engine the engine, once it is there
+   */
+  constructor(
+    request: OpenRequest,
+    model: Source,
+    options: LoadOptions,
+    startCompiler: () => unknown,
+    engine: Promise<EngineModule>,
+  ) {
+    this.request = request;
+    this.model = model;
+    this.#options = options;
+    this.#startCompiler = startCompiler;
+    this.#engine = engine;
+  }
+
+  /** What was kept, or else what there is to compile. */
+  async find(): Promise<Found> {
+    this.kept = await keptPlans(this.request, this.model, this.#engine);
+    const known = await this.kept?.known();
+    if (known) {
+      const { file } = this.model;
+      this.#options.emit?.({ status: 'initiate', file });
+      this.#options.emit?.({ status: 'done', file });
+      return { plan: known };
+    }
+    const loaded = await this.load();
+    return { loaded, plan: isPlan(loaded.bytes) ? undefined : await this.kept?.find(loaded.bytes, loaded.externalData) };
+  }
+
+  /** Downloads everything. The compiler is loaded at the same time, when it will be needed. */
+  async load(): Promise<Loaded> {
+    const { kept, model, request } = this;
+    const likely = kept?.isLikely();
+    let compiles = request.externalData.length > 0;
+    // Before memory is asked for.
+    const weigh = async (): Promise<void> => {
+      if (compiles && this.#total() > MAX_COMPILED) throw await this.tooLarge();
+    };
+    const onSize = (path: string) => (size: number): Promise<void> => {
+      this.#sizes.set(path, size);
+      return weigh();
+    };
+    const onHead = (head: Uint8Array): Promise<void> => {
+      compiles ||= !isPlan(head);
+      if (isPlan(head)) without(request.line, 'compiler');
+      else void Promise.resolve(likely).then((isLikely) => { if (!isLikely) this.#startCompiler(); });
+      return weigh();
+    };
+    const options = { ...this.#options, onHeaders: kept && ((headers: Headers) => { kept.heed(headers); }) };
+    const [bytes, ...externalData] = await Promise.all([
+      load(model, { ...options, integrity: request.integrity ?? model.integrity ?? kept?.integrity, onSize: onSize(''), onHead }),
+      ...request.externalData.map(async ({ path, source }) => ({
+        path,
+        data: await load(source, { ...options, size: undefined, kind: 'data', onSize: onSize(path) }),
+      })),
+    ]);
+    return { bytes, externalData };
+  }
+
+  /** The error of a model that does not fit into the compiler's memory. */
+  async tooLarge(): Promise<InferenceError> {
+    return (await import('./external.js')).tooLarge(this.#total());
+  }
+
+  #total(): number {
+    return [...this.#sizes.values()].reduce((sum, size) => sum + size, 0);
+  }
+}
+
+/** Where plans are kept; undefined where they are not. */
+async function keptPlans(request: OpenRequest, model: Source, engine: Promise<EngineModule>): Promise<KeptPlans | undefined> {
+  if (request.cache === false || !canVerify()) return undefined;
+  const { KeptPlans } = await import('./kept-plans.js');
+  // After the plus sign comes the build, which plans do not depend on.
+  const version = engine.then((module) => module.version().split('+')[0] ?? '');
+  // Whoever waits for the engine hears of it.
+  version.catch(() => undefined);
+  return KeptPlans.open(request, model, version);
+}
