@@ -246,8 +246,9 @@ export class Runtime {
   async #openAll(request: OpenRequest, options: LoadOptions): Promise<OpenResult> {
     const start = startModules(request, options.emit);
     const starting = this.#startEngine(request, start);
+    const loading = starting.then(({ engine }) => engine);
     // Awaited later; until then a failure is not unhandled.
-    starting.catch(() => undefined);
+    loading.catch(() => undefined);
 
     const { card, model, spec } = request.card ? await loadCard(request.card, options) : { model: request.model, spec: request.classifier };
     if (!model) throw new Error('no model');
@@ -255,7 +256,6 @@ export class Runtime {
     const pictures = spec && import('./image-runtime.js');
     // Awaited later; until then a failure is not unhandled.
     pictures?.catch(() => undefined);
-    const loading = starting.then(({ engine }) => engine);
     const files = new ModelFiles(request, model, { ...options, size: card?.bytes }, () => start('compiler'), loading);
     const [{ engine, threads, threadsReason }, { plan, loaded }, labels] = await Promise.all([
       starting.then((started) => {

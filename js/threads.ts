@@ -118,7 +118,7 @@ function instruct(helper: Worker, request: HelpRequest): Promise<void> {
       helper.postMessage(request);
     } catch (error) {
       clearTimeout(timer);
-      reject(error);
+      reject(error instanceof Error ? error : new Error(String(error)));
     }
   });
 }
