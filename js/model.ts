@@ -3,7 +3,7 @@
 import type { InferenceError } from './errors.js';
 import type { KeptPlans } from './kept-plans.js';
 import { canVerify, isPlan, load, type LoadOptions } from './loader.js';
-import { post as postModule } from './modules.js';
+import { without } from './modules.js';
 import type { OpenRequest, Source } from './protocol.js';
 import type { EngineModule, ExternalFile } from './wasm-modules.js';
 
@@ -82,7 +82,7 @@ export class ModelFiles {
     };
     const onHead = (head: Uint8Array): Promise<void> => {
       compiles ||= !isPlan(head);
-      if (isPlan(head)) withoutCompiler(request);
+      if (isPlan(head)) without(request.line, 'compiler');
       else void Promise.resolve(likely).then((isLikely) => { if (!isLikely) this.#startCompiler(); });
       return weigh();
     };
@@ -105,11 +105,6 @@ export class ModelFiles {
   #total(): number {
     return [...this.#sizes.values()].reduce((sum, size) => sum + size, 0);
   }
-}
-
-/** Tells sessions that wait for this one's compiler that it has none. */
-export function withoutCompiler({ line }: OpenRequest): void {
-  if (line) postModule(line, { name: 'compiler', module: undefined });
 }
 
 /** Where plans are kept; undefined where they are not. */

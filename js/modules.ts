@@ -4,7 +4,7 @@
 import { isEmbedded } from './embedded.js';
 import type { ModuleMessage, WasmName, WasmSources } from './protocol.js';
 
-const NAMES = ['engine', 'compiler'] as const satisfies readonly WasmName[];
+const NAMES = ['engine', 'engineThreads', 'compiler'] as const satisfies readonly WasmName[];
 
 /** Modules that are there. */
 const ready: Partial<Record<WasmName, WebAssembly.Module>> = {};
@@ -27,7 +27,7 @@ export interface Share {
  */
 export function shareModules(given: WasmSources, worker: boolean): Share {
   // In the page's own thread wasm.ts sees to it.
-  if (!worker) return { wasm: { engine: given.engine ?? ready.engine, compiler: given.compiler ?? ready.compiler }, line: undefined, end: () => undefined };
+  if (!worker) return { wasm: Object.fromEntries(NAMES.map((name) => [name, given[name] ?? ready[name]])), line: undefined, end: () => undefined };
   const { port1, port2 } = new MessageChannel();
   const wasm = { ...given };
   /** Those that this session's worker compiles for the others. */
@@ -77,6 +77,11 @@ export function post(line: MessagePort, { name, module }: ModuleMessage): void {
   }
 }
 
+/** Says that this session has no such module, to those that wait for it. */
+export function without(line: MessagePort | undefined, name: WasmName): void {
+  if (line) post(line, { name, module: undefined });
+}
+
 /** The modules that the page gets from other workers, by name; undefined for one that this worker has to compile. */
 export function awaitModules(line: MessagePort): Record<WasmName, Promise<WebAssembly.Module | undefined>> {
   const awaitModule = (name: WasmName): Promise<WebAssembly.Module | undefined> =>
@@ -88,7 +93,7 @@ export function awaitModules(line: MessagePort): Record<WasmName, Promise<WebAss
         resolve(undefined);
       });
     });
-  const modules = { engine: awaitModule('engine'), compiler: awaitModule('compiler') };
+  const modules = { engine: awaitModule('engine'), engineThreads: awaitModule('engineThreads'), compiler: awaitModule('compiler') };
   line.start();
   return modules;
 }

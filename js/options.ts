@@ -31,7 +31,7 @@ const isListOfClasses = (value: unknown): boolean =>
   Array.isArray(value) && value.every((entry) => typeof entry === 'string' || (Number.isSafeInteger(entry) && (entry as number) >= 0));
 
 const CHECKS = {
-  wasm: ['an object { engine, compiler }', isObject],
+  wasm: ['an object { engine, engineThreads, compiler }', isObject],
   signal: ['an AbortSignal', (value: object) => isObject(value) && 'aborted' in value],
   onProgress: ['a function', isFunction],
   externalData: [
@@ -50,6 +50,7 @@ const CHECKS = {
   ],
   integrity: ['sha256-<base64>', (value: unknown) => typeof value === 'string'],
   worker: ['true or false', isBoolean],
+  threads: ['a whole number above 0', (value: number) => Number.isSafeInteger(value) && value > 0],
   transfer: ['true or false', isBoolean],
   profile: ['true or false', isBoolean],
   input: ['an object', isObject],

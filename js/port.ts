@@ -27,9 +27,8 @@ export interface Port {
  */
 export async function openPort(wanted: boolean | undefined): Promise<Port> {
   if (wanted ?? (typeof document !== 'undefined' && typeof Worker === 'function')) {
-    const attempts = INLINE ? [() => startScript(embeddedWorker, 'classic')] : [startWorker, startWorkerElsewhere];
     let cause: unknown;
-    for (const start of attempts) {
+    for (const start of WAYS) {
       try {
         return await connect(start());
       } catch (error) {
@@ -48,6 +47,9 @@ export async function openPort(wanted: boolean | undefined): Promise<Port> {
   return openLocalPort();
 }
 
+/** How to start a worker, the first that works. */
+const WAYS = INLINE ? [startEmbedded] : [startWorker, startWorkerElsewhere];
+
 function startWorker(): Worker {
   // In one expression, or bundlers do not see it.
   return new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
@@ -61,12 +63,20 @@ function startWorkerElsewhere(): Worker {
   if (here.includes('/.vite/deps/')) return new Worker(resolve('../../tractlet/dist/worker.js', here), { type: 'module' });
   if (url.origin === location.origin) throw new Error(`${url.href} is no module worker`);
   // Workers must be of the page's origin: from a CDN, one of the page's own imports the real one.
-  return startScript(`import ${JSON.stringify(url.href)}`, 'module');
+  elsewhere ??= toBlobUrl(`import ${JSON.stringify(url.href)}`);
+  return new Worker(elsewhere, { type: 'module' });
 }
 
-function startScript(script: string, type: WorkerType): Worker {
-  const blob = URL.createObjectURL(new Blob([script], { type: 'text/javascript' }));
-  const worker = new Worker(blob, { type });
+/** Not revoked, as the worker starts its helpers from it. */
+let elsewhere: string | undefined;
+
+function toBlobUrl(script: string): string {
+  return URL.createObjectURL(new Blob([script], { type: 'text/javascript' }));
+}
+
+function startEmbedded(): Worker {
+  const blob = toBlobUrl(embeddedWorker);
+  const worker = new Worker(blob);
   const revoke = (): void => {
     URL.revokeObjectURL(blob);
   };
@@ -141,6 +151,6 @@ async function openLocalPort(): Promise<Port> {
   };
   const runtime = new Runtime((reply) => {
     if (!closed) port.onReply?.(reply);
-  });
+  }, WAYS);
   return port;
 }

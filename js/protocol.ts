@@ -34,7 +34,7 @@ export interface ResponseHead {
 /** Told of the steps of loading. */
 export type Emit = (event: Omit<ProgressInfo, 'name'>) => void;
 
-export type WasmName = 'engine' | 'compiler';
+export type WasmName = 'engine' | 'engineThreads' | 'compiler';
 /** Where each module is from: `awaited` is one that another session compiles, and which comes by the line. */
 export type WasmSources = Partial<Record<WasmName, Source | WebAssembly.Module | 'awaited' | undefined>>;
 
@@ -84,6 +84,10 @@ export interface OpenRequest {
   readonly externalData: readonly ExternalSource[];
   readonly freeDimensionOverrides?: Readonly<Record<string, number>> | undefined;
   readonly allowNaN: boolean;
+  /** How many are wanted; undefined: as many as are good. */
+  readonly threads: number | undefined;
+  /** The caller has named an engine, but none with threads. */
+  readonly engineOnly: boolean;
   readonly integrity?: string | undefined;
 }
 
@@ -94,6 +98,9 @@ export interface OpenResult {
   readonly subgraphs: number;
   /** Whether the compiler stays in memory. */
   readonly compiler: boolean;
+  readonly threads: number;
+  /** Why there are not more. */
+  readonly threadsReason: string | undefined;
   readonly classifier?: ClassifierInfo | undefined;
 }
 

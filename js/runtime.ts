@@ -5,8 +5,8 @@ import createEngine from '#engine';
 import type { CardParts } from './card.js';
 import { describe, type ErrorObject, InferenceError, toObject } from './errors.js';
 import { isPlan, load, type LoadOptions, type Via } from './loader.js';
-import { type Loaded, ModelFiles, withoutCompiler } from './model.js';
-import { awaitModules, post as postModule } from './modules.js';
+import { type Loaded, ModelFiles } from './model.js';
+import { awaitModules, post as postModule, without } from './modules.js';
 import type { KeptPlans } from './kept-plans.js';
 import type {
   Call,
@@ -29,6 +29,7 @@ import type {
   Source,
   WasmName,
 } from './protocol.js';
+import type { Crew } from './threads.js';
 import { turn } from './turn.js';
 import type { Labels, SessionMemory } from './types.js';
 import type { CompiledModel, CompilerModule, EngineModule, EngineSession, Exports, Host, Init, ModelInfo, TensorObject } from './wasm-modules.js';
@@ -47,12 +48,37 @@ interface Opened {
   readonly allowNaN: boolean;
 }
 
+/** An engine that has started. */
+interface Started {
+  readonly engine: EngineModule;
+  readonly threads: number;
+  readonly threadsReason: string | undefined;
+}
+
+/** Gives a module, loading it once. */
+type Start = (name: WasmName) => Promise<WebAssembly.Module>;
+
+/** More have not been measured to be worth their memory, unless someone asks for them. */
+const MOST_THREADS = 4;
+
+/** Why there can be but one thread. */
+function whyOne({ engineOnly }: OpenRequest): string | undefined {
+  if (INLINE) return 'tractlet/inline has no engine with threads';
+  if (typeof location === 'undefined' || typeof Worker !== 'function') return 'There are more only in workers of web pages';
+  if (typeof document !== 'undefined') return "The session runs in the page's own thread, which must not be kept waiting";
+  // Deno has workers, but no such thing.
+  const { crossOriginIsolated } = globalThis as { crossOriginIsolated?: boolean };
+  if (!crossOriginIsolated) return 'The page is not cross-origin isolated: that takes the headers COOP and COEP';
+  return engineOnly ? 'The option wasm has an engine, but no engineThreads' : undefined;
+}
+
 /** Milliseconds that a run which may be cancelled goes on before messages get a turn. */
 const SLICE = 8;
 
 /** One session. Calls come one after the other. */
 export class Runtime {
   readonly #post: Post;
+  readonly #ways: readonly (() => Worker)[] | undefined;
   /** The call that is carried out. */
   #call: Call | undefined;
   /** Stops that call. */
@@ -62,12 +88,15 @@ export class Runtime {
   /** Without a session, for pictures only. */
   #engine: EngineModule | undefined;
   #instances: Partial<Record<WasmName, Exports>> = {};
+  #crew: Crew | undefined;
   #kept: KeptPlans | undefined;
   /** Gets a kept plan's session ready for input shapes that the plan has no steps for. */
   #prepare: ((inputs: readonly TensorObject[]) => Promise<void>) | undefined;
 
-  constructor(post: Post) {
+  /** @param ways start another worker for the package, the first that works; not needed in such a worker */
+  constructor(post: Post, ways?: readonly (() => Worker)[]) {
     this.#post = post;
+    this.#ways = ways;
   }
 
   /** Carries out a call and posts its reply. Never throws. */
@@ -115,6 +144,8 @@ export class Runtime {
 
   #forget(): void {
     this.#kept?.stop();
+    this.#crew?.stop();
+    this.#crew = undefined;
     this.#prepare = undefined;
     this.#opened = undefined;
     this.#compiled = undefined;
@@ -163,6 +194,7 @@ export class Runtime {
   async #compile(method: 'compile' | 'inspect', request: CompileRequest, emit: Emit): Promise<CompileResult | InspectResult> {
     const options = this.#loadOptions(request, emit);
     const start = startModules(request, options.emit);
+    without(request.line, 'engineThreads');
     const engine = start('engine').then((module) => this.#instantiate('engine', createEngine(), module));
     const files = new ModelFiles(request, request.model, options, () => start('compiler'), engine);
     const [{ compile, inspect }, loaded] = await Promise.all([import('./compile-runtime.js'), files.load()]);
@@ -213,7 +245,10 @@ export class Runtime {
 
   async #openAll(request: OpenRequest, options: LoadOptions): Promise<OpenResult> {
     const start = startModules(request, options.emit);
-    void start('engine');
+    const starting = this.#startEngine(request, start);
+    const loading = starting.then(({ engine }) => engine);
+    // Awaited later; until then a failure is not unhandled.
+    loading.catch(() => undefined);
 
     const { card, model, spec } = request.card ? await loadCard(request.card, options) : { model: request.model, spec: request.classifier };
     if (!model) throw new Error('no model');
@@ -221,13 +256,12 @@ export class Runtime {
     const pictures = spec && import('./image-runtime.js');
     // Awaited later; until then a failure is not unhandled.
     pictures?.catch(() => undefined);
-    const loading = start('engine').then((module) => this.#instantiate('engine', createEngine(), module));
     const files = new ModelFiles(request, model, { ...options, size: card?.bytes }, () => start('compiler'), loading);
-    const [engine, { plan, loaded }, labels] = await Promise.all([
-      loading.then((instance) => {
+    const [{ engine, threads, threadsReason }, { plan, loaded }, labels] = await Promise.all([
+      starting.then((started) => {
         // One pixel through the real thing checks the settings while the model is still on its way.
-        if (spec) instance.preprocess(new Uint8Array(4), 1, 1, spec.input);
-        return instance;
+        if (spec) started.engine.preprocess(new Uint8Array(4), 1, 1, spec.input);
+        return started;
       }),
       files.find(),
       loadLabels(spec?.labels, options),
@@ -247,6 +281,8 @@ export class Runtime {
       version: engine.version(),
       subgraphs: session.subgraphs(),
       compiler: this.#compiled !== undefined,
+      threads,
+      threadsReason,
       classifier,
     };
   }
@@ -305,10 +341,37 @@ export class Runtime {
     };
   }
 
+  /** The engine, with as many threads as are wanted and can be had. */
+  async #startEngine(request: OpenRequest, start: Start): Promise<Started> {
+    const { signal } = this.#abort;
+    const { line, threads: wanted } = request;
+    let threadsReason = wanted === 1 ? undefined : whyOne(request);
+    const threads = threadsReason ? 1 : (wanted ?? Math.min(navigator.hardwareConcurrency, MOST_THREADS));
+    if (!INLINE && threads > 1) {
+      const engine = createEngine();
+      try {
+        const [module, { assemble }] = await Promise.all([start('engineThreads'), import('./threads.js')]);
+        const crew = await assemble(engine, module, threads, this.#ways);
+        if (signal.aborted) crew.stop();
+        signal.throwIfAborted();
+        without(line, 'engine');
+        this.#crew = crew;
+        this.#instances.engine = crew.exports;
+        return { engine, threads, threadsReason };
+      } catch (error) {
+        signal.throwIfAborted();
+        threadsReason = `The engine with threads could not be started (${describe(error)})`;
+      }
+    }
+    without(line, 'engineThreads');
+    const engine = await this.#instantiate('engine', createEngine(), await start('engine'));
+    return { engine, threads: 1, threadsReason };
+  }
+
   /** A fresh instance of a module. */
   async #instantiate<M extends { init: Init }>(name: WasmName, glue: M, module: WebAssembly.Module): Promise<M> {
     try {
-      this.#instances[name] = await glue.init({ module_or_path: module });
+      this.#instances[name] = await glue.init({ module_or_path: module, memory: {} });
       return glue;
     } catch (cause) {
       if (!(cause instanceof WebAssembly.LinkError || cause instanceof TypeError)) throw cause;
@@ -390,7 +453,7 @@ async function loadLabels(labels: ClassifierSpec['labels'], options: LoadOptions
 }
 
 /** Loads modules when they are asked for, each once; hands them on to other sessions. */
-function startModules({ line, wasm }: OpenRequest, emit: Emit | undefined): (name: WasmName) => Promise<WebAssembly.Module> {
+function startModules({ line, wasm }: OpenRequest, emit: Emit | undefined): Start {
   const awaited = line && awaitModules(line);
   const acquire = async (name: WasmName): Promise<WebAssembly.Module> => {
     const given = wasm[name] === 'awaited' ? await awaited?.[name] : undefined;
@@ -412,7 +475,7 @@ function startModules({ line, wasm }: OpenRequest, emit: Emit | undefined): (nam
 async function openKept(engine: EngineModule, plan: Uint8Array, { kept, request }: ModelFiles): Promise<EngineSession | undefined> {
   try {
     const session = new engine.EngineSession(plan, undefined);
-    withoutCompiler(request);
+    without(request.line, 'compiler');
     return session;
   } catch (error) {
     await kept?.drop();

@@ -17,9 +17,11 @@ export declare namespace InferenceSession {
   /** What a model can be loaded from. A string is an address; in Node it may also be a path. */
   type ModelSource = FileSource;
 
-  /** Where the two WebAssembly modules are. */
+  /** Where the WebAssembly modules are. */
   interface WasmOptions {
     readonly engine?: WasmSource | undefined;
+    /** The engine with threads. If only `engine` is given, there is one thread. */
+    readonly engineThreads?: WasmSource | undefined;
     /** Only loaded for raw `.onnx` files. */
     readonly compiler?: WasmSource | undefined;
   }
@@ -62,6 +64,12 @@ export declare namespace InferenceSession {
      * the calling thread. `true` insists on it.
      */
     readonly worker?: boolean | undefined;
+    /**
+     * How many threads may share the work: a whole number above 0. Default: up to 4, one for each processor core. There is
+     * but one where the page is not cross-origin isolated or the session runs in the page's own thread;
+     * {@link RuntimeInfo.threadsReason} says so.
+     */
+    readonly threads?: number | undefined;
   }
 
   /** Input tensors by name. */
@@ -137,6 +145,7 @@ export const SESSION_OPTIONS: readonly OptionName[] = [
   'cache',
   'integrity',
   'worker',
+  'threads',
 ];
 
 // Sessions that nobody refers to any more need not keep their worker. Made with the first session.
@@ -169,7 +178,7 @@ export class InferenceSession {
   /** @internal */
   readonly client: Client;
 
-  private constructor(client: Client, { info, version, subgraphs, compiler }: OpenResult) {
+  private constructor(client: Client, { info, version, threads, threadsReason, subgraphs, compiler }: OpenResult) {
     const { inputs, outputs, ...metadata } = info;
     this.inputMetadata = inputs.map(toMetadata);
     this.outputMetadata = outputs.map(toMetadata);
@@ -179,7 +188,7 @@ export class InferenceSession {
     // The engine's version is that of the package; after a plus sign its build, and how that multiplies here.
     const [number = '', traits = ''] = version.split('+');
     const [build, dot] = traits.split('.') as [RuntimeInfo['build'], RuntimeInfo['dot']];
-    this.runtime = { version: number, build, dot, threads: 1, worker: client.worker, subgraphs, compiler };
+    this.runtime = { version: number, build, dot, threads, threadsReason, worker: client.worker, subgraphs, compiler };
     this.client = client;
   }
 
@@ -368,7 +377,7 @@ export async function ask<M extends 'open' | 'compile' | 'inspect'>(
     ({ end } = shared);
     const request = { ...rest, ...more, wasm: shared.wasm, line: shared.line };
     const { model, card, classifier, wasm, externalData } = request;
-    const sources = [model, card, classifier?.labels, wasm.engine, wasm.compiler, ...externalData.map(({ source }) => source)];
+    const sources = [model, card, classifier?.labels, ...Object.values(wasm), ...externalData.map(({ source }) => source)];
     // To a worker nothing but a port is posted in place of a cache.
     const ports = [request.line, request.cache].filter((port) => typeof port === 'object') as MessagePort[];
     const transfer = client.worker ? [...sources.filter(isSource).flatMap(transferOf), ...ports] : [];
@@ -394,7 +403,7 @@ async function toRequest(
   const source = (from: FileSource, what: string): Promise<Source> => toSource(from, what, worker, signal);
   const wasm = async (name: WasmName): Promise<WasmSources[WasmName]> => {
     const given = options.wasm?.[name];
-    if (given === undefined) return INLINE ? source(embeddedModule(name), `${name}.wasm`) : undefined;
+    if (given === undefined) return INLINE && name !== 'engineThreads' ? source(embeddedModule(name), `${name}.wasm`) : undefined;
     if (given instanceof WebAssembly.Module) return given;
     const { url, integrity } = (tagOf(given) === 'Object' ? given : {}) as { url?: string | URL; integrity?: string };
     return url === undefined ? source(given as FileSource, `${name}.wasm`) : { ...(await source(url, `${name}.wasm`)), integrity };
@@ -411,12 +420,14 @@ async function toRequest(
           classifier: parts.classifier && { ...parts.classifier, labels: await toLabels(parts.classifier.labels, worker, signal) },
         }
       : { card: await source(parts.card, 'model card') }),
-    wasm: { engine: await wasm('engine'), compiler: await wasm('compiler') },
+    wasm: { engine: await wasm('engine'), engineThreads: await wasm('engineThreads'), compiler: await wasm('compiler') },
     cache: typeof cache === 'object' && worker ? (await import('./cache-port.js')).portTo(cache) : cache,
     progress: options.onProgress !== undefined,
     externalData: await Promise.all((options.externalData ?? []).map(external)),
     freeDimensionOverrides: options.freeDimensionOverrides,
     allowNaN: options.allowNaN ?? false,
+    threads: options.threads,
+    engineOnly: options.wasm?.engine !== undefined && options.wasm.engineThreads === undefined,
     integrity: options.integrity,
   };
 }

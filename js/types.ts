@@ -134,8 +134,10 @@ export interface RuntimeInfo {
    * product is exact, `pairs` of 16-bit products elsewhere. The results are the same.
    */
   readonly dot: 'pairs' | 'usdot' | 'sdot';
-  /** Always 1. */
+  /** How many threads share the work. The results are the same for any number. */
   readonly threads: number;
+  /** Why there are not more, in a short sentence; absent where there are as many as were asked for, or as are good. */
+  readonly threadsReason?: string | undefined;
   /** Whether it runs in a worker. */
   readonly worker: boolean;
   /** Parts of the graph that the engine has no steps for: tract executes them, which is slower. */

@@ -4,7 +4,7 @@ import { describe, InferenceError, toObject } from './errors.js';
 import type { Source } from './protocol.js';
 
 const HINT =
-  'Serve engine.wasm, engine-relaxed.wasm and compiler.wasm of the package next to its JavaScript, or say where they are: ' +
+  'Serve compiler.wasm and all engine*.wasm of the package next to its JavaScript, or say where they are: ' +
   "{ wasm: { engine: url, compiler: url } }. With Vite, add optimizeDeps: { exclude: ['tractlet'] }.";
 
 /** The error of a module that was not to be had. */

@@ -1,4 +1,4 @@
-// What the two wasm modules export, as types. The bundler resolves `#engine` and `#compiler` to wasm-bindgen's glue,
+// What the wasm modules export, as types. The bundler resolves `#engine` and `#compiler` to wasm-bindgen's glue,
 // wrapped so that every call of the factory gives a fresh copy (see pkg-config/esbuild.mjs).
 
 import type { ClassifierOutput, ImageInput, ImageView } from './types.js';
@@ -137,7 +137,13 @@ export interface Exports {
 }
 
 /** wasm-bindgen's initialiser. */
-export type Init = (options: { module_or_path: WebAssembly.Module }) => Promise<Exports>;
+export type Init = (options: {
+  module_or_path: WebAssembly.Module;
+  /** Of the instance whose work this one shares. Modules without threads have one of their own and ignore it. */
+  memory?: WebAssembly.Memory | object;
+  /** Bytes for the stack of such an instance. */
+  thread_stack_size?: number;
+}) => Promise<Exports>;
 
 /** One copy of the engine's glue. */
 export interface EngineModule {
@@ -161,6 +167,12 @@ export interface EngineModule {
     average: Float32Array | undefined,
     keep: number,
   ): { best: RankedClass[]; average: Float32Array };
+  /** Says how many threads there are, before a session is made. This and what follows is only in builds with threads. */
+  setThreads(threads: number): void;
+  /** Waits for work and does it. Never comes back, but may trap. */
+  help(): void;
+  /** Ends the run that a helper which has trapped was part of. */
+  helperFailed(): void;
 }
 
 /** One copy of the compiler's glue. */

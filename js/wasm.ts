@@ -5,9 +5,9 @@ import { isEmbedded } from './embedded.js';
 import { headOf, load } from './loader.js';
 import type { Emit, Source, WasmName, WasmSources } from './protocol.js';
 
-type File = 'engine' | 'engine-relaxed' | 'compiler';
+type File = 'engine' | 'engine-relaxed' | 'engine-threads' | 'engine-relaxed-threads' | 'compiler';
 
-const compiled = new Map<File, Promise<WebAssembly.Module>>();
+const compiled = new Map<File | WasmName, Promise<WebAssembly.Module>>();
 
 /**
  * The compiled module, from an override or from beside this file.
@@ -19,16 +19,18 @@ export function loadModule(name: WasmName, overrides: WasmSources, emit?: Emit):
   if (override instanceof WebAssembly.Module) return Promise.resolve(override);
   if (INLINE && isEmbedded(override)) return once(name, () => compile(override, emit));
   if (override && override !== 'awaited') return compile(override, emit);
-  if (name === 'compiler' || !hasRelaxedSimd()) return loadFile(name, emit);
+  if (name === 'compiler') return loadFile(name, emit);
+  const kind = name === 'engineThreads' ? '-threads' : '';
+  const loadUsual = (): Promise<WebAssembly.Module> => loadFile(`engine${kind}`, emit);
   // Should that file be missing, or not compile after all, the other works everywhere.
-  return loadFile('engine-relaxed', emit).catch(() => loadFile('engine', emit));
+  return hasRelaxedSimd() ? loadFile(`engine-relaxed${kind}`, emit).catch(loadUsual) : loadUsual();
 }
 
 function loadFile(file: File, emit?: Emit): Promise<WebAssembly.Module> {
   return once(file, () => compile({ file: `${file}.wasm`, url: addressOf(file).href }, emit));
 }
 
-function once(file: File, load: () => Promise<WebAssembly.Module>): Promise<WebAssembly.Module> {
+function once(file: File | WasmName, load: () => Promise<WebAssembly.Module>): Promise<WebAssembly.Module> {
   let module = compiled.get(file);
   if (!module) {
     module = load();
@@ -46,6 +48,10 @@ function addressOf(file: File): URL {
       return new URL('./engine.wasm', import.meta.url);
     case 'engine-relaxed':
       return new URL('./engine-relaxed.wasm', import.meta.url);
+    case 'engine-threads':
+      return new URL('./engine-threads.wasm', import.meta.url);
+    case 'engine-relaxed-threads':
+      return new URL('./engine-relaxed-threads.wasm', import.meta.url);
     case 'compiler':
       return new URL('./compiler.wasm', import.meta.url);
   }

@@ -8,15 +8,16 @@ import { gzipSync } from 'node:zlib';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 
-/** Where wasm-bindgen (`--target web --omit-default-module-path`) leaves the glue of the two wasm modules. */
+/** Where wasm-bindgen (`--target web --omit-default-module-path`) leaves the glue of the wasm modules. */
 const defaultGlue = {
-  engine: resolve(root, '.cache/wasm/engine/engine.js'),
+  // That of the builds with threads serves all: scripts/build.mjs checks it.
+  engine: resolve(root, '.cache/wasm/engine-threads/engine.js'),
   compiler: resolve(root, '.cache/wasm/compiler/compiler.js'),
 };
 
 /** The exports of the glue that js/ uses; what else it exports is left out of the bundle. */
 const glueExports = {
-  engine: ['default', 'version', 'EngineSession', 'preprocess', 'classify', 'classifySmoothed'],
+  engine: ['default', 'version', 'EngineSession', 'preprocess', 'classify', 'classifySmoothed', 'setThreads', 'help', 'helperFailed'],
   compiler: ['default', 'CompiledModel'],
 };
 

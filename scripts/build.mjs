@@ -15,25 +15,46 @@ import { entries, reachable } from './lib/package-files.mjs';
 import { CONFIG, DIST, ROOT, WASM } from './lib/paths.mjs';
 import { formatBytes, heading, upToDate } from './lib/report.mjs';
 import { Stop, main, task } from './lib/run.mjs';
-import { WASM_TARGET, rustEnvironment, toolchain } from './lib/rust.mjs';
+import { WASM_TARGET, rustEnvironment, sourceToolchain, stdSourceFolder, toolchain } from './lib/rust.mjs';
 import { inputKey, isFresh, removeStamp, writeStamp } from './lib/stamps.mjs';
 import { TOOL_VERSIONS, findCargoTool } from './lib/tools.mjs';
 import { FOR_BUILD, setup } from './setup.mjs';
 
+const RELAXED = { rustflags: ['-C', 'target-feature=+relaxed-simd'], wasmFeatures: ['relaxed-simd'] };
+
+// Pages reserve the address space of all of a shared memory at once: no more than a phone has to give.
+const SHARED_MEMORY_BYTES = 1 << 30;
+
+const linkArgument = (argument) => ['-C', `link-arg=${argument}`];
+
+// A memory that several workers share; the standard library has to be compiled for it.
+const THREADS = {
+  features: ['threads'],
+  buildStd: true,
+  rustflags: [
+    '-C', 'target-feature=+atomics,+bulk-memory,+mutable-globals',
+    // Both sizes are in the glue, which serves builds of different sizes.
+    ...['--shared-memory', '--import-memory', '--export-memory', `--initial-memory=${2 << 20}`, `--max-memory=${SHARED_MEMORY_BYTES}`].flatMap(linkArgument),
+    // wasm-bindgen gives each worker a stack and thread-local memory of its own.
+    ...['__heap_base', '__wasm_init_tls', '__tls_size', '__tls_align', '__tls_base'].flatMap((name) => linkArgument(`--export=${name}`)),
+  ],
+  wasmFeatures: ['threads'],
+};
+
+const ENGINE = { feature: 'engine', fast: {}, wasmOpt: '-O3' };
+
 const MODULES = {
-  engine: {
-    feature: 'engine',
-    fast: {},
-    wasmOpt: '-O3',
-  },
+  engine: ENGINE,
   // The same code, for browsers with relaxed SIMD, and the same glue.
-  'engine-relaxed': {
-    feature: 'engine',
-    rustflags: ['-C', 'target-feature=+relaxed-simd'],
-    wasmFeatures: ['relaxed-simd'],
-    glueOf: 'engine',
-    fast: {},
-    wasmOpt: '-O3',
+  'engine-relaxed': { ...ENGINE, ...RELAXED, glueOf: 'engine' },
+  // Both again, for pages that are cross-origin isolated.
+  'engine-threads': { ...ENGINE, ...THREADS },
+  'engine-relaxed-threads': {
+    ...ENGINE,
+    ...THREADS,
+    rustflags: [...RELAXED.rustflags, ...THREADS.rustflags],
+    wasmFeatures: [...RELAXED.wasmFeatures, ...THREADS.wasmFeatures],
+    glueOf: 'engine-threads',
   },
   compiler: {
     feature: 'compiler',
@@ -61,8 +82,7 @@ function withoutPaths({ sysroot }) {
   const registry = join(process.env.CARGO_HOME ?? join(homedir(), '.cargo'), 'registry', 'src');
   const sources = existsSync(registry) ? readdirSync(registry).map((name) => join(registry, name)) : [];
   // Where the standard library's sources are installed, its messages name them.
-  const library = join(sysroot, 'lib', 'rustlib', 'src', 'rust');
-  return [...sources, ROOT, library].map((folder) => `--remap-path-prefix=${folder}/=`);
+  return [...sources, ROOT, stdSourceFolder(sysroot)].map((folder) => `--remap-path-prefix=${folder}/=`);
 }
 
 /** What every browser with WebAssembly SIMD has, and nothing newer: wasm-opt may use it all. */
@@ -72,18 +92,26 @@ const WASM_FEATURES = ['simd', 'bulk-memory', 'nontrapping-float-to-int', 'sign-
 const SELF = fileURLToPath(import.meta.url);
 
 async function compile(name, fast) {
-  const { feature, rustflags: own = [], environment = {}, fast: fastEnvironment } = MODULES[name];
-  const rustflags = [...own, ...KERNELS, ...stack(feature), ...withoutPaths(toolchain())];
+  const { feature, features = [], buildStd = false, rustflags: own = [], environment = {}, fast: fastEnvironment } = MODULES[name];
+  const rustflags = [...own, ...KERNELS, ...stack(feature), ...withoutPaths(buildStd ? sourceToolchain() : toolchain())];
   const targetDir = join(ROOT, 'target', name);
   const args = [
     'rustc', '--locked', '--release', '--target', WASM_TARGET, '--lib', '--crate-type', 'cdylib',
-    '--no-default-features', '--features', feature,
+    '--no-default-features', '--features', [feature, ...features].join(),
+    ...(buildStd ? ['-Zbuild-std=std,panic_abort'] : []),
     // Joined to the flags of .cargo/config.toml; the variable RUSTFLAGS would replace them.
     '--config', `target.${WASM_TARGET}.rustflags=${JSON.stringify(rustflags)}`,
   ];
   await task(`${name}: cargo`, async ({ exec, note }) => {
     const output = await exec('cargo', args, {
-      env: rustEnvironment({ ...ALWAYS, ...environment, ...(fast ? { ...FAST, ...fastEnvironment } : {}), CARGO_TARGET_DIR: targetDir }),
+      env: rustEnvironment({
+        ...ALWAYS,
+        ...environment,
+        ...(fast ? { ...FAST, ...fastEnvironment } : {}),
+        // -Zbuild-std is not a stable option.
+        ...(buildStd ? { RUSTC_BOOTSTRAP: '1' } : {}),
+        CARGO_TARGET_DIR: targetDir,
+      }, { source: buildStd }),
     });
     if (!/Compiling/.test(output)) note('up to date');
   }, { log: `build-${name}-cargo` });
@@ -92,11 +120,11 @@ async function compile(name, fast) {
 
 async function buildModule(name, fast) {
   const compiled = await compile(name, fast);
-  const { wasmOpt, wasmFeatures = [], glueOf } = MODULES[name];
+  const { feature, wasmOpt, wasmFeatures = [] } = MODULES[name];
   const glue = join(WASM, name);
   const shipped = join(DIST, `${name}.wasm`);
   // The name is part of what the module imports.
-  const outName = glueOf ?? name;
+  const outName = feature;
   const bound = join(glue, `${outName}_bg.wasm`);
   const stamp = `wasm-${name}`;
   const key = inputKey([compiled, SELF, join(CONFIG, 'tools.json'), join(ROOT, 'package-lock.json')], { fast });
@@ -125,15 +153,25 @@ async function buildModule(name, fast) {
   writeStamp(stamp, key);
 }
 
+/** What a module imports from its glue, and what the glue exports, each with its text. */
+function parseGlue(folder, name) {
+  const text = readFileSync(join(folder, name, `${MODULES[name].feature}.js`), 'utf8');
+  const parts = text.matchAll(/^export (?:async )?(?:class|function) (\w+)[^]*?^}|^ {8}(?:"([^"]+)"|(\w+)): function[^]*?^ {8}},?$/gm);
+  return { text, parts: new Map([...parts].map(([part, ...names]) => [names.find(Boolean), part])) };
+}
+
 /**
- * One bundle of JavaScript serves both builds of the engine, so their glue must be the same. wasm-bindgen numbers what it
- * finds in the module: should the two ever differ, each build has to get a bundle of its own.
+ * One bundle of JavaScript serves all builds of the engine, with the glue of `engine-threads`. So that of the builds
+ * without threads must be part of it, and be the same with and without relaxed SIMD. wasm-bindgen numbers what it finds in
+ * the module: should this ever fail, each build has to get a bundle of its own.
  */
 export function checkGlue(folder = WASM) {
   for (const [name, { glueOf }] of Object.entries(MODULES)) {
-    if (!glueOf) continue;
-    const [own, other] = [name, glueOf].map((module) => readFileSync(join(folder, module, `${glueOf}.js`), 'utf8'));
-    if (own !== other) throw new Stop(`the glue of ${name} is not that of ${glueOf}: compare ${name}/${glueOf}.js and ${glueOf}/${glueOf}.js in ${folder}`);
+    if (glueOf && parseGlue(folder, name).text !== parseGlue(folder, glueOf).text) throw new Stop(`the glue of ${name} is not that of ${glueOf}: compare them in ${folder}`);
+  }
+  const shared = parseGlue(folder, 'engine-threads').parts;
+  for (const [part, text] of parseGlue(folder, 'engine').parts) {
+    if (shared.get(part) !== text) throw new Stop(`the glue of engine-threads does not have ${part} of engine's: compare them in ${folder}`);
   }
 }
 
@@ -162,7 +200,7 @@ const INLINE = join(DIST, 'inline.js');
 const COMMON_JS = join(DIST, 'cjs');
 
 async function buildJavaScript() {
-  const glue = Object.keys(MODULES).filter((name) => !MODULES[name].glueOf).map((name) => join(WASM, name, `${name}.js`));
+  const glue = Object.keys(MODULES).filter((name) => !MODULES[name].glueOf).map((name) => join(WASM, name, `${MODULES[name].feature}.js`));
   const config = ['esbuild.mjs', 'tsconfig.json'].map((name) => join(CONFIG, name));
   const inputs = [join(ROOT, 'js'), ...glue, ...config, SELF, join(ROOT, 'package-lock.json'), join(ROOT, 'scripts/lib/package-files.mjs')];
   const key = inputKey(inputs, { entries: entries() });

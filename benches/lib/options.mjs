@@ -8,8 +8,8 @@ export const USAGE = `npm run bench -- [options]
   --runs N          timed runs per library and model (default 60)
   --passes N        passes over all models, each with fresh pages (default 3)
   --models PATTERN  models whose names match this regular expression, instead of the usual ones; '.' is all of them
-  --peers A,B       libraries of benches/peers; the others are compared with the first (default: all; tractlet-simd128
-                    only where there is a second engine build)
+  --peers A,B       libraries of benches/peers; the others are compared with the first (default: all, tractlet-simd128
+                    only where there is a second engine build, but not tractlet-threads, which has two threads)
   --no-native       without native onnxruntime
   --json PATH       where the figures go (default .cache/bench/<time>.json)
   --quick           one pass of 10 runs, answers compared on 4 photos: to see that it works, not to quote

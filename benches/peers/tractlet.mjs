@@ -1,4 +1,4 @@
-// This package, as a page imports it: it takes the engine build that suits the browser.
+// This package, as a page imports it: it takes the engine build that suits the browser. One thread, as the others have.
 
 export const name = 'tractlet';
 /** What it reads. */
@@ -20,7 +20,7 @@ export async function load(base) {
 
 /** A session. `options` are more of the library's own. */
 export async function open({ library: { InferenceSession, Tensor }, options }, bytes, { inputName, outputName }) {
-  const session = await InferenceSession.create(bytes, { worker: false, ...options });
+  const session = await InferenceSession.create(bytes, { worker: false, threads: 1, ...options });
   return {
     makeInput: (data, dims) => ({ [inputName]: new Tensor('float32', data, dims) }),
     /** Inputs are copied in and outputs are copied out. */

@@ -9,8 +9,9 @@ export declare namespace Env {
     mjs?: URL | string;
   }
   type WasmPrefixOrFilePaths = WasmPathPrefix | WasmFilePaths;
-  /** All of them are accepted and have no effect: tractlet finds its own files, and picks the build that fits the browser. */
+  /** But for the first, all of them are accepted and have no effect: tractlet finds its own files, and picks the build that fits the browser. */
   interface WebAssemblyFlags {
+    /** The option `threads` of sessions that are created from now on; 0, as without it: as many as are good. */
     numThreads?: number;
     simd?: boolean | 'fixed' | 'relaxed';
     /** @deprecated `env.trace` */

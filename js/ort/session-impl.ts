@@ -2,6 +2,7 @@
 
 import { type FileSource, InferenceSession as BaseSession, InputError, type Tensor as BaseTensor } from '../index.js';
 import { invalid, isObject, tagOf } from './checks.js';
+import { env } from './env.js';
 import type { ExternalDataFileType, InferenceSession as Session } from './session.js';
 import { Tensor } from './tensor.js';
 
@@ -106,7 +107,10 @@ function toOptions(options: Session.SessionOptions): BaseSession.SessionOptions 
     invalid('externalData', externalData, 'a list of addresses or { path, data }');
   }
   if (extra?.tractlet !== undefined && !isObject(extra.tractlet)) invalid('extra.tractlet', extra.tractlet, 'an object');
+  const { numThreads = 0 } = env.wasm;
   return {
+    // 0 is as many as are good, there too.
+    threads: Number.isSafeInteger(numThreads) && numThreads > 0 ? numThreads : undefined,
     // As in onnxruntime, which computes on whatever it is given.
     allowNaN: true,
     freeDimensionOverrides,

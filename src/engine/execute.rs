@@ -58,6 +58,7 @@ impl Execution<'_> {
     /// # Errors
     /// That of the step that failed, with its node. The run cannot go on then.
     pub fn advance(&mut self, frame: &mut Frame, progress: &mut Progress, slice: Option<Slice>) -> Result<bool> {
+        let _running = frame.pool.run();
         let variant = self.variant;
         let now = |profile: &Option<(&mut Profile, Clock)>| profile.as_ref().map_or(0.0, |(_, clock)| clock());
         let start = *progress.start.get_or_insert_with(|| now(&self.profile));

@@ -58,8 +58,9 @@ impl Cut {
     fn part(&self, rows: usize, threads: usize) -> usize {
         let time = (self.time as u128 * rows as u128 / self.rows.max(1) as u128) as u64;
         let worth = usize::try_from(time / LEAST_TIME).unwrap_or(usize::MAX);
-        let many = (threads * PARTS).min(rows / self.good);
-        let parts = if threads > 1 { threads.max(many).min(worth).max(1) } else { 1 };
+        let many = (threads * PARTS).min(rows / self.good).max(threads).min(worth);
+        // As many for each.
+        let parts = if threads <= 1 || many < threads { many.min(threads).max(1) } else { many / threads * threads };
         rows.div_ceil(parts).next_multiple_of(self.unit).max(1)
     }
 
@@ -171,6 +172,10 @@ mod tests {
         // Multiples of the unit.
         assert_eq!(cut(49, 1 << 40).unit(6).part(49, 2), 12);
         assert_eq!(cut(49, 1 << 40).unit(6).good(120).part(49, 2), 30);
+        // As many for each thread.
+        assert_eq!(cut(90, 1 << 40).good(30).part(90, 2), 45);
+        assert_eq!(cut(90, 5 * LEAST_TIME).part(90, 2), 23);
+        assert_eq!(cut(90, 2 * LEAST_TIME).part(90, 4), 45);
         assert_eq!(cut(3, 1 << 40).part(3, 8), 1);
         assert_eq!(cut(0, 0).part(0, 2), 1);
         assert_eq!((cut(3, 1 << 40).threads(8), cut(1000, 1).threads(8), cut(0, 0).threads(8)), (3, 1, 1));

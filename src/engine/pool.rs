@@ -16,9 +16,9 @@ use std::thread::{self, Thread};
 /// Builds that can have more than one thread.
 const THREADS: bool = cfg!(any(not(target_arch = "wasm32"), feature = "threads"));
 
-/// How often to look before falling asleep: some tens of microseconds, as waking up takes longer than many steps. Natively
-/// each time is a pause of the processor.
-const SPINS: u32 = if cfg!(target_arch = "wasm32") { 20_000 } else { 500 };
+/// How often to look before falling asleep in the middle of a run: some hundreds of microseconds. Waking up takes a tenth of
+/// a millisecond, which is longer than many steps. Natively each time is a pause of the processor.
+const SPINS: u32 = if cfg!(target_arch = "wasm32") { 200_000 } else { 5_000 };
 
 /// The bit of [`Shared::gate`] that says that helpers may begin; the others count those that have.
 const OPEN: u32 = 1 << 31;
@@ -42,6 +42,8 @@ struct Shared {
     /// Who waits for the job to end.
     leader: Mutex<Option<Thread>>,
     helpers: Mutex<Vec<Thread>>,
+    /// How many runs go on, in which one job follows another.
+    runs: AtomicU32,
     /// Whether someone leads a job.
     leading: AtomicBool,
     /// A helper has crashed.
@@ -78,6 +80,7 @@ impl Pool {
                 job: UnsafeCell::new(None),
                 leader: Mutex::new(None),
                 helpers: Mutex::new(Vec::new()),
+                runs: AtomicU32::new(0),
                 leading: AtomicBool::new(false),
                 failed: AtomicBool::new(false),
                 closed: AtomicBool::new(false),
@@ -96,13 +99,23 @@ impl Pool {
         // One before any, so that a job that is there already is seen.
         let mut seen = shared.epoch.load(Ordering::Acquire).wrapping_sub(1);
         loop {
-            wait(|| shared.epoch.load(Ordering::Acquire) != seen || shared.closed.load(Ordering::Acquire));
+            let called = || shared.epoch.load(Ordering::Acquire) != seen || shared.closed.load(Ordering::Acquire);
+            wait(called, || shared.runs.load(Ordering::Relaxed) > 0);
             if shared.closed.load(Ordering::Acquire) {
                 return;
             }
             seen = shared.epoch.load(Ordering::Acquire);
             shared.take_part(number);
         }
+    }
+
+    /// Helpers stay awake for a while after each job, until the result is dropped.
+    pub fn run(&self) -> Running<'_> {
+        self.shared.runs.fetch_add(1, Ordering::Relaxed);
+        if THREADS {
+            self.shared.wake(usize::MAX);
+        }
+        Running(&self.shared)
     }
 
     /// How many threads there are: helpers, and the one that leads.
@@ -119,7 +132,8 @@ impl Pool {
         self.shared.wake(usize::MAX);
     }
 
-    /// To be called when a helper has crashed in the middle of a job, which then never ends: the leader panics.
+    /// To be called when a helper has crashed: its part of a job is never done, and the memory may be in any state. The
+    /// job panics, and so do all further ones.
     pub fn fail(&self) {
         self.shared.failed.store(true, Ordering::Release);
         self.shared.wake_leader();
@@ -131,6 +145,7 @@ impl Pool {
     /// # Panics
     /// If `f` does, on any thread, or there is no state.
     pub fn for_each<S: Send, T: Send>(&self, states: &mut [S], items: &mut [T], f: impl Fn(&mut S, &mut T) + Sync) {
+        self.check();
         let alone = !THREADS || states.len() <= 1 || items.len() <= 1;
         if alone || self.shared.leading.swap(true, Ordering::Acquire) {
             let state = states.first_mut().expect("a state");
@@ -155,7 +170,20 @@ impl Pool {
         // SAFETY: `task` outlives `leading`, which waits for all; this is worker 0.
         unsafe { (job.work)(job.data, 0) };
         drop(leading);
-        assert!(!self.shared.failed.load(Ordering::Acquire), "a helper has crashed");
+        self.check();
+    }
+
+    fn check(&self) {
+        assert!(!THREADS || !self.shared.failed.load(Ordering::Acquire), "a helper has crashed");
+    }
+}
+
+/// A run, see [`Pool::run`].
+pub struct Running<'a>(&'a Shared);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.runs.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -166,13 +194,14 @@ impl Drop for Leading<'_> {
     fn drop(&mut self) {
         let shared = self.0;
         shared.gate.fetch_and(!OPEN, Ordering::AcqRel);
-        wait(|| {
+        let done = || {
             if cfg!(target_arch = "wasm32") && shared.failed.load(Ordering::Acquire) {
                 // Nothing can be unwound there, and this instance is not used again.
                 panic!("a helper has crashed");
             }
             shared.gate.load(Ordering::Acquire) == 0
-        });
+        };
+        wait(done, || true);
         shared.leading.store(false, Ordering::Release);
     }
 }
@@ -216,16 +245,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits until it is so. Whoever makes it so has to unpark this thread.
-fn wait(is_so: impl Fn() -> bool) {
-    for _ in 0..SPINS {
-        if is_so() {
-            return;
-        }
-        std::hint::spin_loop();
-    }
+/// Waits until it is so, for a while awake if that is worth it. Whoever makes it so has to unpark this thread.
+fn wait(is_so: impl Fn() -> bool, is_worth_it: impl Fn() -> bool) {
+    let mut spins = 0;
     while !is_so() {
-        thread::park();
+        if spins < SPINS && is_worth_it() {
+            spins += 1;
+            std::hint::spin_loop();
+        } else {
+            thread::park();
+            // Called, perhaps only to be ready.
+            spins = 0;
+        }
     }
 }
 
@@ -356,6 +387,14 @@ pub mod tests {
         assert!(run(&threads.pool).is_err());
         // The helpers are still there to be sent away.
         drop(threads);
+    }
+
+    #[test]
+    fn nothing_goes_on_after_a_crash() {
+        let Threads { pool, .. } = &Threads::new(2);
+        pool.fail();
+        let run = || pool.for_each(&mut [()], &mut [()], |_, _| ());
+        assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
     }
 
     #[test]

@@ -76,6 +76,17 @@ impl Source for JsPlan {
     }
 }
 
+#[cfg(not(feature = "threads"))]
+fn open(plan: JsPlan, host: Option<Box<dyn Host>>) -> Result<Session> {
+    Session::new(&plan, host)
+}
+
+#[cfg(feature = "threads")]
+fn open(plan: JsPlan, host: Option<Box<dyn Host>>) -> Result<Session> {
+    use super::threads::{POOL, threads};
+    Session::with_threads(&plan, host, POOL.clone(), threads())
+}
+
 /// A model ready to run.
 #[wasm_bindgen]
 pub struct EngineSession {
@@ -90,7 +101,7 @@ impl EngineSession {
     pub fn new(plan: Uint8Array, host: Option<JsHost>) -> std::result::Result<EngineSession, JsValue> {
         let failure = Thrown::default();
         let host = host.map(|host| Box::new(Compiler { host, thrown: failure.clone() }) as Box<dyn Host>);
-        Ok(Self { session: Session::new(&JsPlan(plan), host).map_err(thrown)?, thrown: failure })
+        Ok(Self { session: open(JsPlan(plan), host).map_err(thrown)?, thrown: failure })
     }
 
     /// What the model says of itself.

@@ -9,6 +9,8 @@ pub mod compiler;
 pub mod engine;
 mod memory;
 mod tensors;
+#[cfg(feature = "threads")]
+pub mod threads;
 
 use serde::Serialize;
 use wasm_bindgen::prelude::*;

@@ -1,4 +1,4 @@
-// The same bytes everywhere: both committed models, in all browsers and Node, with both builds of the engine. The inputs are
+// The same bytes everywhere: both committed models, in all browsers and Node, with all builds of the engine. The inputs are
 // tensors, so that no decoder of pictures has a part in it.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -13,6 +13,8 @@ const PAGE = '/tests/e2e/pages/index.html';
 const PATIENCE_MS = 60_000;
 const SIMD128 = '/dist/engine.wasm';
 const RELAXED = '/dist/engine-relaxed.wasm';
+const THREADS = '/dist/engine-threads.wasm';
+const RELAXED_THREADS = '/dist/engine-relaxed-threads.wasm';
 
 const models = readJson('.cache/fixtures/models/index.json')
   .filter(({ committed }) => committed)
@@ -39,17 +41,17 @@ async function hashesInNode({ file, inputs }) {
 
 /** Ways to have the page: each gives { run(job), close() }, where run() calls the page's hashRuns. */
 const PLACES = {
-  async chromium() {
-    const browser = await openChromium();
+  async chromium(isolated) {
+    const browser = await openChromium({ isolated });
     const page = await browser.openPage();
     return { run: (job) => page.evaluate((job) => hashRuns(job), job), close: browser.close };
   },
-  firefox: () => openWebDriver('firefox'),
-  webkit: () => openWebDriver('webkit'),
+  firefox: (isolated) => openWebDriver('firefox', isolated),
+  webkit: (isolated) => openWebDriver('webkit', isolated),
 };
 
-async function openWebDriver(name) {
-  const site = await openSite({ folders: [...DEMO_FOLDERS, 'tests/e2e', 'tests/js/lib', '.cache/fixtures'] });
+async function openWebDriver(name, isolated) {
+  const site = await openSite({ isolated, folders: [...DEMO_FOLDERS, 'tests/e2e', 'tests/js/lib', '.cache/fixtures'] });
   let browser;
   const close = async () => {
     await browser?.close();
@@ -80,17 +82,22 @@ describe('the same bytes everywhere', () => {
     }
   });
 
-  const testIn = (title, place, engines) => describe(title, () => {
+  const testIn = (title, place, engines, counts = []) => describe(title, () => {
     let page;
     before(async () => {
-      page = await PLACES[place]();
+      page = await PLACES[place](counts.length > 0);
     });
     after(() => page?.close());
-    for (const [engine, build] of engines) {
+    const options = [
+      ...engines.map(([engine, build]) => ({ build, threads: 1, wasm: { engine } })),
+      ...counts.flatMap((threads) => engines.map(([, build, engineThreads]) => ({ build, threads, wasm: { engineThreads } }))),
+    ];
+    for (const { build, threads, wasm } of options) {
       for (const { name, file, inputs } of models) {
-        test(`${name}, ${build}`, async (t) => {
-          const result = await page.run({ model: `/${file}`, inputs: inputs.map((path) => `/${path}`), engine });
+        test(`${name}, ${build}, ${threads} thread${threads > 1 ? 's' : ''}`, async (t) => {
+          const result = await page.run({ model: `/${file}`, inputs: inputs.map((path) => `/${path}`), options: { wasm, threads } });
           assert.equal(result.build, build);
+          assert.equal(result.threads, threads, result.threadsReason);
           assert.deepEqual(result.hashes, expected.get(name), 'not the bytes that Node computes');
           t.diagnostic(`dot product: ${result.dot}`);
         });
@@ -98,9 +105,9 @@ describe('the same bytes everywhere', () => {
     }
   });
 
-  const both = [[SIMD128, 'simd128'], [RELAXED, 'relaxed']];
-  testIn('Chromium', 'chromium', both);
-  testIn('Firefox', 'firefox', both);
+  const both = [[SIMD128, 'simd128', THREADS], [RELAXED, 'relaxed', RELAXED_THREADS]];
+  testIn('Chromium', 'chromium', both, [2, 3]);
+  testIn('Firefox', 'firefox', both, [2, 3]);
   // WebKitGTK has no relaxed SIMD.
   if (process.platform === 'linux') testIn('WebKitGTK', 'webkit', both.slice(0, 1));
 });

@@ -20,17 +20,36 @@ import { CONTENT_SECURITY_POLICY, acceptsBrotli, mimeType, parsePort, serve } fr
 
 const temporaryFolder = () => realpathSync(mkdtempSync(join(tmpdir(), 'scripts-test-')));
 
-test('the two builds of the engine must have the same glue', () => {
+test('the glue of the engine with threads must serve all builds of the engine', () => {
   const folder = temporaryFolder();
+  const glue = (parts, imports) => [
+    ...parts.map((name) => `export function ${name}() {\n    wasm.${name}();\n}\n`),
+    'function __wbg_get_imports() {\n    const import0 = {\n        __proto__: null,',
+    ...imports.map(([name, body]) => `        ${name}: function(arg0) {\n            ${body}\n        },`),
+    '    };\n}\n',
+  ].join('\n');
   const write = (name, text) => {
     mkdirSync(join(folder, name), { recursive: true });
     writeFileSync(join(folder, name, 'engine.js'), text);
   };
-  write('engine', 'glue');
-  write('engine-relaxed', 'glue');
+  const writeAll = (one, threads) => {
+    for (const name of ['engine', 'engine-relaxed']) write(name, one);
+    for (const name of ['engine-threads', 'engine-relaxed-threads']) write(name, threads);
+  };
+  const [now, cast] = [['__wbg_now_0123', 'return now();'], ['__wbindgen_cast_1', 'return arg0;']];
+  const one = glue(['version'], [now, cast]);
+  const threads = glue(['help', 'version'], [now, cast, ['__wbg_wait_4567', 'return wait();']]);
+  writeAll(one, threads);
   checkGlue(folder);
-  write('engine-relaxed', 'another');
+  write('engine-relaxed', threads);
   assert.throws(() => checkGlue(folder), /glue of engine-relaxed is not that of engine/);
+  writeAll(one, threads);
+  write('engine-relaxed-threads', one);
+  assert.throws(() => checkGlue(folder), /glue of engine-relaxed-threads is not that of engine-threads/);
+  writeAll(one, glue(['help', 'version'], [now, ['__wbindgen_cast_1', 'return BigInt(arg0);']]));
+  assert.throws(() => checkGlue(folder), /does not have __wbindgen_cast_1 of engine/);
+  writeAll(one, glue(['help'], [now, cast]));
+  assert.throws(() => checkGlue(folder), /does not have version of engine/);
   rmSync(folder, { recursive: true });
 });
 

@@ -50,7 +50,7 @@ test('runs a model, and says what it is', async () => {
   assert.equal(session.modelMetadata.producerName, 'tests');
   assert.deepEqual(session.modelMetadata.opsets, [{ domain: '', version: 17 }]);
   assert.equal('inputs' in session.modelMetadata, false);
-  assert.deepEqual(session.runtime, { version: '1.2.3', build: 'simd128', dot: 'pairs', threads: 1, worker: false, subgraphs: 0, compiler: false });
+  assert.deepEqual(session.runtime, { version: '1.2.3', build: 'simd128', dot: 'pairs', threads: 1, threadsReason: 'There are more only in workers of web pages', worker: false, subgraphs: 0, compiler: false });
   const { y } = await session.run({ x: floats(1, 2, 3) });
   assert.ok(y instanceof Tensor);
   assert.deepEqual([y.type, [...y.dims], [...y.data]], ['float32', [3], [2, 4, 6]]);

@@ -197,7 +197,7 @@ impl Run for Convolution {
             }
             Kernel::Depthwise(weights) => {
                 let row_bytes = row_bytes.saturating_mul(window.output[1]);
-                Cut::new(*y, weights.rows(), row_bytes, macs / 8).good(2 * window.kernel[0])
+                Cut::new(*y, weights.rows(), row_bytes, macs / 8).good(4 * window.kernel[0])
             }
         })
     }

@@ -21,16 +21,17 @@ export function readBytes(path) {
 /**
  * Starts a server and Chromium.
  *
+ * @param isolated whether pages are cross-origin isolated
  * @param folders more folders of the project to serve
  * @param site a server that is there already, see site.mjs; it is not closed
  * @returns { origin, requests, complaints, openPage(), close() }; `requests` are the addresses that pages and workers have
  * asked for, `complaints` what browsers write to the console as errors
  */
-export async function openChromium({ folders = [], site } = {}) {
+export async function openChromium({ folders = [], isolated = false, site } = {}) {
   const { binary } = await findBrowser('chromium');
   if (!binary) throw new Error('Chromium is missing: set CHROME_BIN, or run `npm run setup`');
   const { args } = webdriverCapabilities('chromium', { binary })['goog:chromeOptions'];
-  const server = site ?? await serve({ port: 0, folders: [...DEMO_FOLDERS, 'tests/e2e', 'tests/js/lib', FIXTURES, ...folders] });
+  const server = site ?? await serve({ port: 0, isolated, folders: [...DEMO_FOLDERS, 'tests/e2e', 'tests/js/lib', FIXTURES, ...folders] });
   const origin = site?.origin ?? new URL(server.url).origin;
   const closeServer = site ? () => undefined : () => server.close();
   let browser;

@@ -55,15 +55,14 @@ async function runCase({ model, external, samples }, options = {}) {
 /**
  * Runs a model on inputs from TensorProto files.
  *
- * @returns { build, dot, hashes }: what it ran on, and SHA-256 of the bytes of all outputs, one hash for each input
+ * @returns { hashes, build, dot, threads, ... }: SHA-256 of the bytes of all outputs, one hash for each input, and what it ran on
  */
-async function hashRuns({ model, inputs, engine }) {
-  const session = await InferenceSession.create(model, { wasm: { engine } });
+async function hashRuns({ model, inputs, options }) {
+  const session = await InferenceSession.create(model, options);
   try {
     const hashes = [];
     for (const input of inputs) hashes.push(await hashOutputs(await session.run(await loadFeeds([input]))));
-    const { build, dot } = session.runtime;
-    return { build, dot, hashes };
+    return { ...session.runtime, hashes };
   } finally {
     await session.release();
   }

@@ -192,3 +192,8 @@ export function classifySmoothed({ data }, spec, average, keep) {
   const [best] = classify({ data: new Uint8Array(latest.buffer) }, spec);
   return { best, average: latest };
 }
+
+// Of threads, which Node has no use for.
+export const setThreads = () => undefined;
+export const help = () => undefined;
+export const helperFailed = () => undefined;
