@@ -20,13 +20,17 @@ export interface CompileOptions
 
 /** What {@link inspectModel} finds. */
 export interface ModelInspection {
+  /** What the file is. */
   readonly format: 'onnx' | 'plan';
   /** Size of the file. */
   readonly bytes: number;
   /** Size of the plan. */
   readonly planBytes: number;
+  /** Type and shape of the inputs. */
   readonly inputs: readonly InferenceSession.ValueMetadata[];
+  /** Type and shape of the outputs. */
   readonly outputs: readonly InferenceSession.ValueMetadata[];
+  /** What the file says about itself. */
   readonly metadata: InferenceSession.ModelMetadata;
   /** Build of the engine whose kernels are named. */
   readonly build: string;
@@ -40,6 +44,7 @@ export interface ModelInspection {
 export interface PlanVariant {
   /** Shapes by input. */
   readonly inputs: Readonly<Record<string, readonly number[]>>;
+  /** In the order they are taken. */
   readonly steps: readonly PlanStep[];
   /** Products that are added up, in all. */
   readonly macs: number;
@@ -73,7 +78,9 @@ export interface Fallback {
 
 /** A node that the engine has no step for. */
 export interface FallbackNode {
+  /** The model's name for it. */
   readonly name: string;
+  /** Its operator. */
   readonly opType: string;
   /**
    * `operator`: no step computes this operator. `form`: its types, attributes or operands are not those that steps are

@@ -95,7 +95,13 @@ export class InferenceError extends Error {
   /** Of several pictures, the position of the one concerned. */
   readonly index: number | undefined;
 
-  /** @param details where it happened and what to do about it */
+  /**
+   * Errors come from tractlet; apps have no need to make any.
+   *
+   * @param code which failure it is
+   * @param message a sentence for people
+   * @param details where it happened and what to do about it
+   */
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
@@ -113,6 +119,7 @@ export class InferenceError extends Error {
   }
 
   // A getter on the prototype, so that the first line of `stack` already has the name.
+  /** Name of the class. */
   override get name(): string {
     return 'InferenceError';
   }

@@ -41,6 +41,7 @@ export type ImageStream =
   | AsyncIterable<ImageSource>
   | Iterable<ImageSource>;
 
+/** Options of {@link ImageClassifier}. */
 export declare namespace ImageClassifier {
   /** What a classifier without a card needs. */
   interface Parts {
@@ -57,7 +58,7 @@ export declare namespace ImageClassifier {
   type CardOptions = InferenceSession.SessionOptions & Defaults;
   /** Options of {@link ImageClassifier.create} with a model. */
   type ModelOptions = InferenceSession.SessionOptions & Parts & Defaults;
-  /** Options of {@link ImageClassifier.create} with a session. */
+  /** Options of {@link ImageClassifier.create} with a session. The signal stops the loading of labels. */
   type OnSessionOptions = Parts & Defaults & { readonly signal?: AbortSignal | undefined };
   /** Options of {@link ImageClassifier.classify}. */
   interface ClassifyOptions extends ClassSelection, ImageView {

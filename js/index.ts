@@ -1,4 +1,8 @@
-// The package's interface. Importing it has no side effect: workers and wasm start with the first session.
+/**
+ * The package's interface. Importing it has no side effect: workers and wasm start with the first session.
+ *
+ * @module tractlet
+ */
 
 export type { CacheLike } from './cache.js';
 export {

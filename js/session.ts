@@ -13,12 +13,14 @@ import { fromTensorObject, Tensor, toTensorObject } from './tensor.js';
 import type { ProgressInfo, RuntimeInfo, SessionMemory } from './types.js';
 import type { ModelInfo, TensorObject, ValueInfo } from './wasm-modules.js';
 
+/** Types that go with {@link InferenceSession}; most are named as in onnxruntime-common. */
 export declare namespace InferenceSession {
   /** What a model can be loaded from. A string is an address; in Node it may also be a path. */
   type ModelSource = FileSource;
 
   /** Where the WebAssembly modules are. */
   interface WasmOptions {
+    /** What runs models. One that is named here is taken as it is, without a choice between builds. */
     readonly engine?: WasmSource | undefined;
     /** The engine with threads. If only `engine` is given, there is one thread. */
     readonly engineThreads?: WasmSource | undefined;
@@ -33,6 +35,7 @@ export declare namespace InferenceSession {
   interface ExternalData {
     /** The path that the model uses. */
     readonly path: string;
+    /** The file itself, or where it is. */
     readonly data: FileSource;
     /** `sha256-<base64>` (or sha384, sha512) of the file. */
     readonly integrity?: string | undefined;
@@ -113,9 +116,11 @@ export declare namespace InferenceSession {
 
   /** An input or output of the model. */
   interface ValueMetadata {
+    /** The model's name for it. */
     readonly name: string;
     /** All are tensors; here because onnxruntime has other kinds. */
     readonly isTensor: true;
+    /** Type of the elements. */
     readonly type: Tensor.Type;
     /** Sizes. A symbolic dimension is its name, an unknown one `?`; `['...']` where the model does not say how many there are. */
     readonly shape: readonly (number | string)[];

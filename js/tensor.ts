@@ -9,24 +9,36 @@ import type { TensorObject } from './wasm-modules.js';
 
 type Float16Type = typeof globalThis extends { Float16Array: { prototype: infer T } } ? T : never;
 
+/** Types that go with {@link Tensor}; most are named as in onnxruntime-common. */
 export declare namespace Tensor {
   /** The array that holds the elements, per element type. */
   interface DataTypeMap {
+    /** Floating point, 32 bits. */
     float32: Float32Array;
+    /** 0 to 255. */
     uint8: Uint8Array;
+    /** -128 to 127. */
     int8: Int8Array;
+    /** 0 to 65,535. */
     uint16: Uint16Array;
+    /** -32,768 to 32,767. */
     int16: Int16Array;
+    /** Whole numbers, 32 bits. */
     int32: Int32Array;
+    /** Whole numbers, 64 bits. */
     int64: BigInt64Array;
+    /** Strings, in an ordinary array. */
     string: string[];
     /** One byte per element, 0 or 1. */
     bool: Uint8Array;
     /** A `Float16Array` where the browser has it, otherwise the bits in a `Uint16Array`. */
     // eslint-disable-next-line @typescript-eslint/no-redundant-type-constituents -- depends on the lib in use
     float16: Uint16Array | Float16Type;
+    /** Floating point, 64 bits. */
     float64: Float64Array;
+    /** Whole numbers from 0, 32 bits. */
     uint32: Uint32Array;
+    /** Whole numbers from 0, 64 bits. */
     uint64: BigUint64Array;
   }
   /** Element types, named as in onnxruntime-common. */
@@ -57,7 +69,7 @@ export declare namespace Tensor {
     /** Order of the dimensions. Default `NCHW`. */
     readonly tensorLayout?: 'NCHW' | 'NHWC' | undefined;
     /**
-     * pixel = (value - bias) * mean; one number for all channels or one for each. By default `bias` is 0 and `mean` is 255
+     * `pixel = (value - bias) * mean`; one number for all channels or one for each. By default `bias` is 0 and `mean` is 255
      * for floating-point tensors (values of 0 to 1), 1 for others.
      */
     readonly norm?: { readonly bias?: number | readonly number[] | undefined; readonly mean?: number | readonly number[] | undefined } | undefined;
@@ -255,6 +267,7 @@ export interface Tensor<T extends Tensor.Type = Tensor.Type> {
 
 /** The constructor of {@link Tensor}. */
 export interface TensorConstructor {
+  /** What all tensors inherit from. */
   readonly prototype: Tensor;
   /**
    * A tensor of a given element type.
@@ -341,6 +354,7 @@ class TensorImpl implements Tensor {
   }
 }
 
+/** Makes tensors, of data or of pictures. */
 export const Tensor = TensorImpl as unknown as TensorConstructor;
 
 /** Fresh bytes with the contents of a view or buffer; also of shared memory and of Node's Buffer. */

@@ -7,6 +7,7 @@
  * `compile` and `ready`, once.
  */
 export interface ProgressInfo {
+  /** What has happened. */
   readonly status: 'initiate' | 'download' | 'progress' | 'done' | 'compile' | 'ready';
   /** What is being loaded: the address of the model or of its card, or a file name where there is none. */
   readonly name: string;
@@ -36,7 +37,14 @@ export interface ImageInput {
   readonly mean: readonly [number, number, number];
   /** Per channel, in the order of `channels`. */
   readonly std: readonly [number, number, number];
-  /** What part of the picture is used. */
+  /**
+   * What part of the picture is used, and how it gets the model's size:
+   *
+   * - `center`: a square in the middle, its side `ratio` (0 to 1) of the picture's shorter side, resized
+   * - `resize-then-center`: the shorter side resized to `resize` pixels, then `size` cut out of the middle
+   * - `stretch`: all of it, whatever its shape
+   * - `contain`: all of it in its own shape, the rest filled with `color`
+   */
   readonly crop:
     | { readonly mode: 'center'; readonly ratio: number }
     | { readonly mode: 'resize-then-center'; readonly resize: number }
@@ -54,7 +62,9 @@ export interface Region {
   readonly x: number;
   /** Top edge. */
   readonly y: number;
+  /** From the left edge to the right. */
   readonly width: number;
+  /** From the top edge to the bottom. */
   readonly height: number;
   /** `pixels`, the default, or `relative`: parts of the picture's width and height, 0 to 1. */
   readonly unit?: 'pixels' | 'relative' | undefined;
@@ -91,7 +101,9 @@ export interface ClassifierOutput extends ClassSelection {
 
 /** A model card: what a model is and how to feed it. */
 export interface ModelCard {
+  /** Name of the model. For people. */
   readonly name?: string;
+  /** What the model is for. */
   readonly task?: 'image-classification';
   /** Address of the model; relative ones resolve against the card. */
   readonly model: string;
@@ -101,10 +113,15 @@ export interface ModelCard {
   readonly sha256?: string;
   /** Size of the model in bytes. */
   readonly bytes?: number;
+  /** How pictures become its input. */
   readonly input: ImageInput;
+  /** What is done with its scores. */
   readonly output?: ClassifierOutput;
+  /** Where the model is from. For people. */
   readonly source?: string;
+  /** Under what licence. For people. */
   readonly license?: string;
+  /** What it is. For people. */
   readonly description?: string;
 }
 
@@ -113,8 +130,11 @@ export type Labels = readonly string[] | Readonly<Record<number, string>>;
 
 /** RGBA pixels, 8 bits each, row by row. */
 export interface Pixels {
+  /** Red, green, blue and alpha of each. */
   readonly data: Uint8Array | Uint8ClampedArray;
+  /** Pixels in a row. */
   readonly width: number;
+  /** Rows. */
   readonly height: number;
   /** EXIF's orientation, 1 to 8, of pixels from a decoder that does not apply it. 1 when left out. */
   readonly orientation?: number | undefined;

@@ -35,6 +35,7 @@ export default tseslint.config(
     languageOptions: { globals: Object.fromEntries(testGlobals.map((name) => [name, 'readonly'])) },
     rules: { eqeqeq: ['error', 'always', { null: 'ignore' }] },
   },
+  { files: ['**/*.jsx'], languageOptions: { parserOptions: { ecmaFeatures: { jsx: true } } } },
   {
     // Code of pages: the type checker knows every global there is. Examples: each has the globals of its environment.
     files: ['**/www/**/*.js', '**/tests/e2e/**', '**/benches/**', '**/examples/**'],

@@ -219,10 +219,12 @@ async function buildJavaScript() {
       await writeLicences();
     });
     await task('JavaScript: type declarations', async ({ exec }) => {
-      for (const name of readdirSync(DIST)) if (name.endsWith('.d.ts')) rmSync(join(DIST, name));
+      // Those of CommonJS are copies, made last.
+      const declarations = () => readdirSync(DIST, { recursive: true }).map((name) => name.replaceAll('\\', '/')).filter((name) => name.endsWith('.d.ts') && !name.startsWith('cjs/'));
+      for (const name of declarations()) rmSync(join(DIST, name));
       await exec(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', join(CONFIG, 'tsconfig.json'), '--emitDeclarationOnly']);
       const used = reachable(entries().filter((path) => path.endsWith('.d.ts') && !path.startsWith('dist/cjs/')));
-      for (const name of readdirSync(DIST)) if (name.endsWith('.d.ts') && !used.has(`dist/${name}`)) rmSync(join(DIST, name));
+      for (const name of declarations()) if (!used.has(`dist/${name}`)) rmSync(join(DIST, name));
       // A declaration belongs to a script of one kind: those of CommonJS are the same files in a folder of that kind.
       for (const path of reachable(['dist/index.d.ts'])) copyFileSync(join(ROOT, path), join(COMMON_JS, path.slice('dist/'.length)));
       writeFileSync(join(COMMON_JS, 'package.json'), '{ "type": "commonjs" }\n');

@@ -12,7 +12,7 @@ use common::{external_data, fixtures, json, tensors};
 use tractlet::compiler::{CompileOptions, CompiledModel, Reason};
 use tractlet::engine::{RunOptions, Session};
 use tractlet::local::open;
-use tractlet::plan::{Dim, Operation, Plan};
+use tractlet::plan::{Dim, Operation, Plan, ValueInfo};
 use tractlet::{ErrorCode, Tensor};
 
 #[derive(serde::Deserialize)]
@@ -29,17 +29,26 @@ fn cases() -> Vec<Case> {
     cases.into_iter().filter(|case| case.group != "invalid").collect()
 }
 
-/// The plan of a case, its symbolic dimensions being 2.
+/// Input shapes to plan for: symbolic dimensions are 2, and where the model declares no shape it is the first sample's.
+fn shapes(model: &CompiledModel, folder: &Path) -> Vec<Vec<usize>> {
+    let sample = samples(folder).into_iter().next().unwrap_or_default();
+    let shape = |input: &ValueInfo| {
+        if input.is_unranked() {
+            let (_, tensor) = sample.iter().find(|(name, _)| *name == input.name).expect("a sample");
+            return tensor.shape().to_vec();
+        }
+        input.shape.iter().map(|d| if let Dim::Fixed(n) = d { *n } else { 2 }).collect()
+    };
+    model.info().inputs.iter().map(shape).collect()
+}
+
+/// The plan of a case.
 fn plan_of(case: &Case) -> Result<Vec<u8>, String> {
     let folder = fixtures("operators").join(&case.group).join(&case.case);
     let model = fs::read(folder.join("model.onnx")).map_err(|e| e.to_string())?;
-    plan(&model, &external_data(&folder, &case.external))
-}
-
-fn plan(model: &[u8], external: &[tractlet::compiler::ExternalData]) -> Result<Vec<u8>, String> {
-    let mut model = CompiledModel::open(model, external, &CompileOptions::default()).map_err(|e| e.to_string())?;
-    let size = |d: &Dim| if let Dim::Fixed(n) = d { *n } else { 2 };
-    let shapes: Vec<Vec<usize>> = model.info().inputs.iter().map(|i| i.shape.iter().map(size).collect()).collect();
+    let external = external_data(&folder, &case.external);
+    let mut model = CompiledModel::open(&model[..], &external, &CompileOptions::default()).map_err(|e| e.to_string())?;
+    let shapes = shapes(&model, &folder);
     model.specialize(&shapes).map_err(|e| e.to_string())
 }
 
@@ -65,7 +74,10 @@ fn classifiers_run_without_the_compiler() {
     let nets = models(&fixtures("models"));
     assert!(committed.len() >= 2 && nets.len() >= 14, "{} and {} models", committed.len(), nets.len());
     for path in committed.iter().chain(&nets) {
-        let plan = plan(&fs::read(path).expect("a model"), &[]).expect("a plan");
+        let bytes = fs::read(path).expect("a model");
+        let mut model = CompiledModel::open(&bytes[..], &[], &CompileOptions::default()).expect("a model");
+        let shapes = shapes(&model, Path::new(""));
+        let plan = model.specialize(&shapes).expect("a plan");
         assert_eq!(subgraphs(&decoded(&plan)), Vec::<String>::new(), "{}", path.display());
     }
 }
@@ -191,8 +203,7 @@ fn what_needs_the_compiler_has_a_reason() {
         let bytes = fs::read(folder.join("model.onnx")).expect("a model");
         let external = external_data(&folder, &case.external);
         let mut model = CompiledModel::open(&bytes[..], &external, &CompileOptions::default()).expect("a model");
-        let size = |d: &Dim| if let Dim::Fixed(n) = d { *n } else { 2 };
-        let shapes: Vec<Vec<usize>> = model.info().inputs.iter().map(|i| i.shape.iter().map(size).collect()).collect();
+        let shapes = shapes(&model, &folder);
         let plan = decoded(&model.specialize(&shapes).expect("a plan"));
         let ids: BTreeSet<u32> = plan.variants[0]
             .steps

@@ -2,6 +2,7 @@
 
 import type { GlobalType } from './tensor.js';
 
+/** Types that go with {@link Env}. What has no comment has no effect. */
 export declare namespace Env {
   type WasmPathPrefix = string;
   interface WasmFilePaths {
@@ -71,6 +72,7 @@ export declare namespace Env {
   }
 }
 
+/** The settings of onnxruntime-web. */
 export interface Env {
   /** No effect: nothing is logged, errors say what there is to say. */
   logLevel?: 'verbose' | 'info' | 'warning' | 'error' | 'fatal';

@@ -9,14 +9,20 @@ import type { GlobalType, Tensor } from './tensor.js';
 
 /** Values of models are tensors. */
 export type NonTensorType = never;
+/** What goes into models and comes out of them. */
 export type OnnxValue = Tensor | NonTensorType;
+/** Where a value is. */
 export type OnnxValueDataLocation = Tensor.DataLocation;
 
 /** An address; in Node also a path. */
 export type FileUrlOrPath = string;
+/** A file as the browser has it. */
 export type FileBlob = Blob;
+/** The bytes of a file. */
 export type FileData = Uint8Array | ArrayBufferLike;
+/** Any of them. */
 export type FileType = FileUrlOrPath | FileBlob | FileData;
+/** A file that a model refers to. */
 export interface ExternalDataFileDescription {
   data: FileType;
   /** The name that the model uses. */
@@ -24,11 +30,13 @@ export interface ExternalDataFileDescription {
 }
 /** A string is both the name that the model uses and the address. */
 export type ExternalDataFileType = ExternalDataFileDescription | FileUrlOrPath;
+/** Options about the model. */
 export interface OnnxModelOptions {
   /** Files that the model refers to. */
   externalData?: readonly ExternalDataFileType[];
 }
 
+/** Types that go with {@link InferenceSession}, as in onnxruntime-common. */
 export declare namespace InferenceSession {
   type OnnxValueMapType = { readonly [name: string]: OnnxValue };
   type NullableOnnxValueMapType = { readonly [name: string]: OnnxValue | null };
@@ -222,4 +230,5 @@ export interface InferenceSessionFactory {
   create(source: BaseSession.ModelSource, options?: InferenceSession.SessionOptions): Promise<InferenceSession>;
 }
 
+/** Makes sessions. */
 export const InferenceSession = SessionImpl as unknown as InferenceSessionFactory;

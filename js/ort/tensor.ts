@@ -9,6 +9,7 @@ import { TensorImpl } from './tensor-impl.js';
 /** The type of a class of the page, where its declarations are in use; otherwise the fallback. */
 export type GlobalType<Name extends string, Fallback = unknown> = typeof globalThis extends { [k in Name]: { prototype: infer T } } ? T : Fallback;
 
+/** Types that go with {@link Tensor}, as in onnxruntime-common. */
 export declare namespace Tensor {
   /** The array that holds the elements, per element type. */
   interface DataTypeMap extends Omit<BaseTensor.DataTypeMap, 'float16'> {
@@ -118,52 +119,63 @@ interface GpuResourceParameters<T extends Tensor.Type> {
   /** Called when the tensor is disposed of. */
   dispose?(): void;
 }
+/** What a tensor in pinned memory is made of. */
 export interface CpuPinnedConstructorParameters<T extends Tensor.CpuPinnedDataTypes = Tensor.CpuPinnedDataTypes> extends CommonParameters<T> {
   readonly location: 'cpu-pinned';
   readonly data: Tensor.DataTypeMap[T];
 }
+/** What a tensor on a WebGL texture is made of. */
 export interface TextureConstructorParameters<T extends Tensor.TextureDataTypes = Tensor.TextureDataTypes>
   extends CommonParameters<T>, GpuResourceParameters<T> {
   readonly location: 'texture';
   readonly texture: Tensor.TextureType;
 }
+/** What a tensor on a WebGPU buffer is made of. */
 export interface GpuBufferConstructorParameters<T extends Tensor.GpuBufferDataTypes = Tensor.GpuBufferDataTypes>
   extends CommonParameters<T>, GpuResourceParameters<T> {
   readonly location: 'gpu-buffer';
   readonly gpuBuffer: Tensor.GpuBufferType;
 }
+/** What a tensor on a WebNN tensor is made of. */
 export interface MLTensorConstructorParameters<T extends Tensor.MLTensorDataTypes = Tensor.MLTensorDataTypes>
   extends CommonParameters<T>, GpuResourceParameters<T> {
   readonly location: 'ml-tensor';
   readonly mlTensor: Tensor.MLTensorType;
 }
 
+/** Channels of a picture. */
 export interface OptionsFormat {
   /** Channels of the picture that a tensor is turned into, or that a texture holds. */
   format?: ImageFormat;
 }
+/** Channels of a tensor that is made of a picture. */
 export interface OptionsTensorFormat {
   /** Channels of the tensor, `RGB` by default. */
   tensorFormat?: ImageFormat;
 }
+/** Element type of a tensor that is made of a picture. */
 export interface OptionsTensorDataType {
   /** Element type, `float32` by default; `uint8` holds the pixels as they are unless `norm` is given. */
   dataType?: 'float32' | 'uint8';
 }
+/** Order of the dimensions. */
 export interface OptionsTensorLayout {
   /** `NCHW` by default. */
   tensorLayout?: ImageTensorLayout;
 }
+/** Size of a picture or texture. */
 export interface OptionsDimensions {
   height?: number;
   width?: number;
 }
+/** Size to scale a picture to. */
 export interface OptionResizedDimensions {
   /** Height to scale the picture to; its own by default. */
   resizedHeight?: number;
   /** Width to scale the picture to; its own by default. */
   resizedWidth?: number;
 }
+/** What is done to the values. */
 export interface OptionsNormalizationParameters {
   /** `(pixel + bias) / mean` when a tensor is made, `(value - bias) * mean` when a picture is. One number, or one per channel. */
   norm?: {
@@ -176,20 +188,29 @@ export interface OptionsNormalizationParameters {
 
 /** What all kinds of pictures have. */
 export type FromImageOptions = OptionResizedDimensions & OptionsTensorFormat & OptionsTensorLayout & OptionsTensorDataType & OptionsNormalizationParameters;
+/** Options of {@link TensorFactory.fromImage} with pixels. */
 export type TensorFromImageDataOptions = FromImageOptions;
+/** Options of {@link TensorFactory.fromImage} with an `<img>`. */
 export type TensorFromImageElementOptions = FromImageOptions;
+/** Options of {@link TensorFactory.fromImage} with an address. */
 export type TensorFromUrlOptions = FromImageOptions & OptionsDimensions;
+/** Options of {@link TensorFactory.fromImage} with a bitmap. */
 export type TensorFromImageBitmapOptions = FromImageOptions;
+/** Options of {@link ConversionUtils.toDataURL}. */
 export type TensorToDataUrlOptions = OptionsTensorLayout & OptionsFormat & OptionsNormalizationParameters;
+/** Options of {@link ConversionUtils.toImageData}. */
 export type TensorToImageDataOptions = OptionsTensorLayout & OptionsFormat & OptionsNormalizationParameters;
 
+/** Options of {@link TensorFactory.fromTexture}. */
 export interface TensorFromTextureOptions<T extends Tensor.TextureDataTypes>
   extends Required<OptionsDimensions>, OptionsFormat, GpuResourceParameters<T> {}
+/** Options of {@link TensorFactory.fromGpuBuffer}. */
 export interface TensorFromGpuBufferOptions<T extends Tensor.GpuBufferDataTypes> extends GpuResourceParameters<T> {
   readonly dims: readonly number[];
   /** Element type, `float32` by default. */
   dataType?: T;
 }
+/** Options of {@link TensorFactory.fromMLTensor}. */
 export interface TensorFromMLTensorOptions<T extends Tensor.MLTensorDataTypes> extends GpuResourceParameters<T> {
   readonly dims: readonly number[];
   /** Element type, `float32` by default. */
@@ -246,4 +267,5 @@ export interface TensorConstructor extends TensorFactory {
   new (data: Tensor.DataType, dims?: Dims): Tensor;
 }
 
+/** Makes tensors, of data, of pictures, or of what is on a GPU. */
 export const Tensor = TensorImpl as unknown as TensorConstructor;
