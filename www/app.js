@@ -38,6 +38,8 @@ import { listenToDrops, listenToFileInput, listenToPaste, showSamples } from './
  */
 
 const REPEATS = 20;
+/** How long a first visit waits for the service worker, in milliseconds. */
+const WORKER_PATIENCE = 1500;
 /** Runs without being asked after the first picture, because the first run of a model says little about the next ones. */
 const WARM_RUNS = 4;
 /** After these the loaded model is of no use any more and has to be loaded again. */
@@ -203,7 +205,7 @@ async function useModel() {
   const signal = begin('load');
   try {
     // A worker started before the service worker is in charge would go past it.
-    await inCharge;
+    await isLate;
     const loaded = await loadModel(entry, (event) => !signal.aborted && progress.update(event), signal);
     if (signal.aborted) {
       await loaded.release();
@@ -214,7 +216,7 @@ async function useModel() {
     progress.stop();
     end('load', signal);
     announce('The model is ready.');
-    if (await inCharge) void keepFiles();
+    void inCharge.then((controlled) => controlled && keepFiles());
     if (picture) await classify();
   } catch (error) {
     if (signal.aborted) return;
@@ -436,11 +438,13 @@ byId('policy', HTMLUListElement).replaceChildren(
   ...policy.split(';').map((directive) => make('li', undefined, directive.trim())),
 );
 
-/** Whether the service worker is in charge of this page. */
+/** Whether the service worker is in charge of this page, once it is. */
 const inCharge = startWorker();
+/** Whether that takes so long that the model is loaded before. */
+const isLate = Promise.race([inCharge.then(() => false), new Promise((resolve) => setTimeout(resolve, WORKER_PATIENCE, true))]);
 void inCharge.then(async (controlled) => {
   if (!controlled) return;
-  await enableSwitch();
+  await enableSwitch({ late: await isLate });
   requestList.addEarlier(await ask('requests', { since: performance.timeOrigin - 100 }).catch(() => []));
 });
 

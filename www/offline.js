@@ -4,8 +4,6 @@
 
 import { byId } from './dom.js';
 
-/** How long a first visit waits for the worker before it goes on without. */
-const PATIENCE = 1500;
 const ANSWER_PATIENCE = 20_000;
 
 /** @type {ServiceWorkerContainer | undefined} */
@@ -43,7 +41,7 @@ export function ask(method, request = {}, worker = container?.controller) {
 /**
  * Starts the worker.
  *
- * @returns {Promise<boolean>}  whether it is in charge of this page: once it is, or once that has taken too long
+ * @returns {Promise<boolean>}  true once it is in charge of this page, false if it will not be
  */
 export async function startWorker() {
   if (!container) {
@@ -57,7 +55,6 @@ export async function startWorker() {
     ? Promise.resolve(true)
     : new Promise((resolve) => {
         container.addEventListener('controllerchange', () => resolve(true), { once: true });
-        setTimeout(resolve, PATIENCE, false);
       });
   try {
     // Registering asks the server for a newer one. Where one is in charge that is left to the browser.
@@ -94,8 +91,16 @@ function watchForUpdates(registration) {
   });
 }
 
-/** Makes the switch work. To be called when a worker is in charge. */
-export async function enableSwitch() {
+/**
+ * Makes the switch work. To be called when a worker is in charge.
+ *
+ * @param {{ late: boolean }} how  whether the model's own worker was there before, so that its requests go past
+ */
+export async function enableSwitch({ late }) {
+  if (late) {
+    say('The service worker came late: some requests of this first visit are not in the list. Load the page again to use the switch.');
+    return;
+  }
   try {
     const { cut } = await ask('state');
     showCut(cut);

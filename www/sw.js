@@ -154,12 +154,18 @@ function sentence(status, text) {
   return new Response(`${text}\n`, { status, headers: { 'content-type': 'text/plain; charset=utf-8' } });
 }
 
+/** The benchmark page and its workers get every library's files from the same place. */
+async function isBench(clientId) {
+  const client = clientId ? await self.clients.get(clientId) : undefined;
+  return client !== undefined && /^(benches\/|www\/bench)/.test(client.url.slice(root.href.length));
+}
+
 async function answer(event) {
   const { request } = event;
   const time = Date.now();
   const { method, url } = request;
   const navigation = request.mode === 'navigate';
-  const path = method === 'GET' ? listedPath(url) : undefined;
+  const path = method === 'GET' && !(await isBench(event.clientId)) ? listedPath(url) : undefined;
   if (path !== undefined) {
     // Storage that cannot be read is as good as empty.
     const kept = await caches.open(FILES).then((cache) => cache.match(keyOf(path))).catch(() => undefined);

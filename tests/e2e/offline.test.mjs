@@ -379,6 +379,21 @@ describe('keeping files', () => {
     assert.ok(rows.some(({ path, kind }) => path === '/www/app.js' && kind === 'page'));
   });
 
+  test('a worker that comes late holds nothing up, and says so; the next visit has it', async () => {
+    await openSiteAndPage({ answers: { '/www/precache.js': (request, response) => setTimeout(() => {
+      response.setHeader('content-type', 'text/javascript').end(readFileSync(join(ROOT, 'www', 'precache.js')));
+    }, 6000) } });
+    await visit();
+    assert.ok(await page.evaluate(() => navigator.serviceWorker.controller === null));
+    await page.waitForFunction(() => /came late/.test(document.querySelector('#cut-status').textContent), null, { timeout: PATIENCE });
+    assert.ok(await page.isDisabled('#cut'));
+    await page.waitForFunction(() => /works without/.test(document.querySelector('#offline-status').textContent), null, { timeout: PATIENCE });
+    await page.reload();
+    await state('ready');
+    await page.waitForSelector('#cut:enabled');
+    await classify(PHOTO);
+  });
+
   test('a page that cannot have a worker says so', async () => {
     await openSiteAndPage();
     await page.addInitScript(() => delete Navigator.prototype.serviceWorker);
