@@ -6,7 +6,7 @@
 
 importScripts('precache.js');
 
-/** @typedef {{ bytes: number, sha256: string, whenUsed?: boolean }} ListedFile */
+/** @typedef {{ bytes: number, sha256: string, whenUsed?: boolean, build?: boolean }} ListedFile */
 
 const { version, files } = self.PRECACHE;
 const PREFIX = 'tractlet-demo-files-';
@@ -112,6 +112,15 @@ async function keep(path, response) {
   return true;
 }
 
+/** What is being kept while the page has its answer already. */
+const keeping = new Set();
+
+function keepAside(path, response) {
+  const work = keep(path, response).catch(() => false).finally(() => keeping.delete(work));
+  keeping.add(work);
+  return work;
+}
+
 /** The file as an earlier version of this worker has kept it, if it is still the same. */
 async function keepOlder(path, names) {
   for (const name of names) {
@@ -127,14 +136,20 @@ async function keepOlder(path, names) {
  * @returns the paths that could not be kept: not to be had, or other files than the list means
  */
 async function fill() {
+  await Promise.all(keeping);
   const older = (await caches.keys()).filter((name) => name.startsWith(PREFIX) && name !== FILES);
   const cache = await caches.open(FILES);
   const present = new Set((await cache.keys()).map(({ url }) => url));
+  const wasUsed = async (path) => (await Promise.all(older.map(async (name) => (await caches.open(name)).match(keyOf(path))))).some(Boolean);
+  // The builds of the engine that this browser has used. Where that went past this worker: all of them.
+  const builds = Object.keys(files).filter((path) => files[path].build);
+  const used = [];
+  for (const path of builds) if (present.has(keyOf(path)) || (await wasUsed(path))) used.push(path);
   const missing = [];
-  for (const [path, { whenUsed }] of Object.entries(files)) {
+  for (const [path, { whenUsed, build }] of Object.entries(files)) {
     if (present.has(keyOf(path))) continue;
-    const wasUsed = async () => (await Promise.all(older.map(async (name) => (await caches.open(name)).match(keyOf(path))))).some(Boolean);
-    if (whenUsed && !(await wasUsed())) continue;
+    if (whenUsed && !(await wasUsed(path))) continue;
+    if (build && used.length > 0 && !used.includes(path)) continue;
     if (await keepOlder(path, older)) continue;
     // Past the HTTP cache unless the server says that its copy is the current one.
     const request = new Request(keyOf(path), { cache: 'no-cache' });
@@ -185,7 +200,7 @@ async function answer(event) {
       ? sentence(503, 'The network is cut by the switch of the demo page, and this address is not kept on the device.')
       : sentence(504, 'There is no network, and this address is not kept on the device.');
   }
-  if (path !== undefined) event.waitUntil(keep(path, response.clone()).catch(() => false));
+  if (path !== undefined) event.waitUntil(keepAside(path, response.clone()));
   return response;
 }
 

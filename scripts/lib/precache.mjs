@@ -20,7 +20,7 @@ const filesBelow = (root, folder) =>
     .filter((entry) => entry.isFile() && !entry.name.startsWith('.'))
     .map((entry) => join(entry.parentPath ?? entry.path, entry.name).slice(root.length + 1).replaceAll('\\', '/'));
 
-/** The files by path from `root`, as { bytes, sha256, whenUsed }. */
+/** The files by path from `root`, as { bytes, sha256, whenUsed, build }; of the engine's builds a browser uses one. */
 export function precacheFiles(root = ROOT) {
   const page = filesBelow(root, 'www').filter((path) => !NOT_LISTED.includes(path) && !BENCH.test(path));
   const code = [...reachable(['dist/index.js', 'dist/worker.js'], root)].map((path) => path.replaceAll('\\', '/'));
@@ -30,7 +30,7 @@ export function precacheFiles(root = ROOT) {
   return Object.fromEntries([...new Set([...page, ...code, ...builds, ...models])].sort().map((path) => {
     const contents = readFileSync(join(root, path));
     const sha256 = createHash('sha256').update(contents).digest('base64');
-    return [path, { bytes: contents.length, sha256, ...(WHEN_USED.includes(path) ? { whenUsed: true } : {}) }];
+    return [path, { bytes: contents.length, sha256, ...(WHEN_USED.includes(path) ? { whenUsed: true } : {}), ...(builds.includes(path) ? { build: true } : {}) }];
   }));
 }
 

@@ -261,6 +261,8 @@ describe('the list', () => {
     const rows = await readList();
     const listed = rows.filter(({ kind }) => kind === 'network' || kind === 'page').map(({ path }) => path);
     for (const path of byServer()) assert.ok(listed.includes(path) || path === '/', `${path} is not in the list`);
+    // Of the engine the one build that is used.
+    assert.equal(new Set(byServer().filter((path) => /engine.*\.wasm$/.test(path))).size, 1);
     // Those of the worker above all.
     for (const name of ['engine', 'compiler', EFFICIENTNET]) assert.ok(listed.some((path) => path.includes(name)), name);
     assert.equal(await text('#request-elsewhere'), '0 went to another origin');
