@@ -23,6 +23,8 @@ const PLAN = `${PAGE_FOLDER}/efficientnet-lite0-int8.plan`;
 const TFLITE = '.cache/bench-nets/efficientnet-lite0-qdq-s8s8-pc.tflite';
 const PHOTO = 'www/photos/coffee.jpg';
 const LABEL = 'espresso';
+/** One core works for the page, and the server and the browser do something beside it. */
+const BUSY_CORES_LIMIT = 1.6;
 const NAMES = { inputName: 'input', outputName: 'logits' };
 
 const ENTRIES = [
@@ -155,6 +157,7 @@ await main(import.meta.url, async () => {
       print(`${title.padEnd(34)}${cells.map((text) => text.padStart(24)).join('')}`);
     }
     print(`Engine and plan in memory to the first result: ${median(memory).toFixed(1)} ms (${Math.min(...memory).toFixed(1)}–${Math.max(...memory).toFixed(1)})`);
+    if (environment.busyCores > BUSY_CORES_LIMIT) print('! Other programs were at work: the times are too long, and not to be quoted.');
     print(`Medians of ${visits} visits (least–most). ${environment.browser} · ${environment.cpu}, ${environment.cores} cores · cores busy meanwhile ${environment.busyCores.toFixed(2)}`);
     const versions = Object.fromEntries([...peers].map(([name, { version }]) => [name, version]));
     const path = values.json ?? join(CACHE, 'bench', `cold-${environment.date.replace(/[:.]/g, '-')}.json`);
