@@ -16,7 +16,7 @@ import { CONFIG, DIST, ROOT, WASM } from './lib/paths.mjs';
 import { writePrecache } from './lib/precache.mjs';
 import { formatBytes, heading, upToDate } from './lib/report.mjs';
 import { Stop, main, task } from './lib/run.mjs';
-import { WASM_TARGET, rustEnvironment } from './lib/rust.mjs';
+import { WASM_TARGET, rustEnvironment, toolchain } from './lib/rust.mjs';
 import { inputKey, isFresh, removeStamp, writeStamp } from './lib/stamps.mjs';
 import { TOOL_VERSIONS, findCargoTool } from './lib/tools.mjs';
 import { FOR_BUILD, setup } from './setup.mjs';
@@ -58,10 +58,12 @@ const KERNELS = ['-C', 'llvm-args=-pre-RA-sched=source', '-C', 'llvm-args=-enabl
 const stack = (feature) => ['-C', `link-arg=-zstack-size=${feature === 'compiler' ? 4194304 : 1048576}`];
 
 /** Panic messages name source files: without the folders of this machine. */
-function withoutPaths() {
+function withoutPaths({ sysroot }) {
   const registry = join(process.env.CARGO_HOME ?? join(homedir(), '.cargo'), 'registry', 'src');
   const sources = existsSync(registry) ? readdirSync(registry).map((name) => join(registry, name)) : [];
-  return [...sources, ROOT].map((folder) => `--remap-path-prefix=${folder}/=`);
+  // Where the standard library's sources are installed, its messages name them.
+  const library = join(sysroot, 'lib', 'rustlib', 'src', 'rust');
+  return [...sources, ROOT, library].map((folder) => `--remap-path-prefix=${folder}/=`);
 }
 
 /** What every browser with WebAssembly SIMD has, and nothing newer: wasm-opt may use it all. */
@@ -72,7 +74,7 @@ const SELF = fileURLToPath(import.meta.url);
 
 async function compile(name, fast) {
   const { feature, rustflags: own = [], environment = {}, fast: fastEnvironment } = MODULES[name];
-  const rustflags = [...own, ...KERNELS, ...stack(feature), ...withoutPaths()];
+  const rustflags = [...own, ...KERNELS, ...stack(feature), ...withoutPaths(toolchain())];
   const targetDir = join(ROOT, 'target', name);
   const args = [
     'rustc', '--locked', '--release', '--target', WASM_TARGET, '--lib', '--crate-type', 'cdylib',

@@ -19,14 +19,17 @@ function closure(names) {
 
 /**
  * One result per budget: { name, bytes, limit }. A budget is about one file, or about what the files of its list
- * `entries` load without being asked for more.
+ * `entries` load without being asked for more. A `*` in a name stands for the hash that esbuild puts there.
  */
 export async function measureBudgets() {
   const budgets = JSON.parse(readFileSync(join(CONFIG, 'budgets.json'), 'utf8'));
   const files = readdirSync(DIST);
   const results = [];
   for (const [name, { brotliBytes: limit, entries }] of Object.entries(budgets)) {
-    const wanted = entries ?? [name];
+    const wanted = (entries ?? [name]).map((pattern) => {
+      const [start, end] = pattern.split('*');
+      return end === undefined ? pattern : files.find((file) => file.startsWith(start) && /^[A-Z0-9]{8}$/.test(file.slice(start.length, -end.length)));
+    });
     const matching = wanted.every((file) => files.includes(file)) ? closure(wanted) : [];
     let bytes = 0;
     for (const file of matching) bytes += (await brotli(join(DIST, file))).length;

@@ -36,6 +36,8 @@ describe('the tarball', () => {
     const wanted = new Set([...reachable(entries(), installed), ...FOR_PEOPLE, 'package.json']);
     // Not named by any file: it tells Node what its neighbours are.
     wanted.add('dist/cjs/package.json');
+    // Of the packages that are part of the command.
+    wanted.add('dist/cli-licenses.txt');
     assert.deepEqual(files, [...wanted].sort());
   });
 
