@@ -7,14 +7,16 @@ import { CACHE } from '../scripts/lib/paths.mjs';
 import { VENV_PYTHON } from '../scripts/lib/python.mjs';
 import { heading, print } from '../scripts/lib/report.mjs';
 import { Stop, main, task } from '../scripts/lib/run.mjs';
-import { serve } from '../scripts/serve.mjs';
+import { parsePort, serve } from '../scripts/serve.mjs';
 import { setup } from '../scripts/setup.mjs';
-import { compare, countRight, digest } from './lib/answers.mjs';
+import { digest } from './lib/answers.mjs';
+import { compare, countRight } from './lib/compare.mjs';
 import { describeEnvironment, watchProcessors } from './lib/environment.mjs';
 import { foldersFor, readersOf, selectModels } from './lib/models.mjs';
 import { hasNative, measureNative, nativeFigures } from './lib/native.mjs';
 import { TURN, USAGE, readOptions } from './lib/options.mjs';
-import { loadPeers, usualPeers } from './lib/peers.mjs';
+import { makePageData, PAGE_FOLDER } from './lib/page-data.mjs';
+import { loadPeers, pagePeers, usualPeers } from './lib/peers.mjs';
 import { environmentLines, sizeTable, speedTable } from './lib/report.mjs';
 import { checkUnchanged, measureSizes, waitUntilCompressed } from './lib/sizes.mjs';
 import { pairedRatio, summarise } from './lib/statistics.mjs';
@@ -154,13 +156,30 @@ function save(path, report) {
   print(`Figures: ${relative(process.cwd(), path)}`);
 }
 
+/** Serves www/bench.html, which measures in whatever browser opens it, until the script is told to stop. */
+async function servePage(options) {
+  const peers = await task('Libraries', () => loadPeers(options.peers ?? pagePeers()));
+  await makeFixtures();
+  makePageData(peers, selectModels(options.models));
+  const { PORT, HOST: host } = process.env;
+  const folders = ['www', PAGE_FOLDER, ...foldersFor(peers)];
+  const { url } = await serve({ port: parsePort(PORT), folders, isolated: options.isolated, ...(host ? { host } : {}) });
+  print();
+  heading(`The benchmark page is at ${url}www/bench.html`);
+  print('Ctrl+C stops it.');
+}
+
 await main(import.meta.url, async () => {
   const options = readOptions(process.argv.slice(2));
   if (options.help) return print(USAGE);
   heading('Bench');
-  const peers = await task('Libraries', () => loadPeers(options.peers ?? usualPeers()));
+  if (options.page) return servePage(options);
+  const wanted = await task('Libraries', () => loadPeers(options.peers ?? usualPeers()));
   await makeFixtures();
-  const models = selectModels(options.models).filter((model) => readersOf(model, peers).length > 0);
+  const chosen = selectModels(options.models);
+  // Of the usual ones those that can read none of the models are left out; those that were asked for have to.
+  const peers = options.peers ? wanted : wanted.filter(({ format }) => chosen.some(({ files }) => files[format] !== undefined));
+  const models = chosen.filter((model) => readersOf(model, peers).length > 0);
 
   const server = await serve({ port: 0, folders: foldersFor(peers), isolated: options.isolated });
   const browser = await launch();

@@ -13,6 +13,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { withLock } from './lib/lock.mjs';
 import { entries, reachable } from './lib/package-files.mjs';
 import { CONFIG, DIST, ROOT, WASM } from './lib/paths.mjs';
+import { writePrecache } from './lib/precache.mjs';
 import { formatBytes, heading, upToDate } from './lib/report.mjs';
 import { Stop, main, task } from './lib/run.mjs';
 import { WASM_TARGET, rustEnvironment, sourceToolchain, stdSourceFolder, toolchain } from './lib/rust.mjs';
@@ -248,6 +249,8 @@ export function build({ fast = false, only } = {}) {
     for (const { reason } of results) if (reason) throw reason;
     if (names.includes('engine')) checkGlue();
     if (!only || only === 'js') await buildJavaScript();
+    // Its hashes are those of what was built. Where parts were never built there is no page to keep.
+    if (existsSync(join(DIST, 'compiler.wasm')) && existsSync(join(DIST, 'index.js')) && !writePrecache()) upToDate('www/precache.js', 'up to date');
   });
 }
 

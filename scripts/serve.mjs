@@ -4,7 +4,7 @@
 import { createReadStream } from 'node:fs';
 import { realpath, stat } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { extname, join, sep } from 'node:path';
+import { basename, extname, join, sep } from 'node:path';
 import { brotli } from './lib/brotli.mjs';
 import { ROOT } from './lib/paths.mjs';
 import { Stop, main } from './lib/run.mjs';
@@ -46,12 +46,13 @@ const MIME_TYPES = {
   '.ts': 'text/plain; charset=utf-8',
   '.txt': 'text/plain; charset=utf-8',
   '.wasm': 'application/wasm',
+  '.webmanifest': 'application/manifest+json; charset=utf-8',
   '.webp': 'image/webp',
   '.woff2': 'font/woff2',
 };
 
 /** What is worth compressing. Quantized weights are not: brotli takes a few percent off, and hides the length. */
-const COMPRESSED = new Set(['.wasm', '.js', '.mjs', '.css', '.html', '.json', '.svg']);
+const COMPRESSED = new Set(['.wasm', '.js', '.mjs', '.css', '.html', '.json', '.svg', '.webmanifest']);
 
 export function mimeType(path) {
   return MIME_TYPES[extname(path).toLowerCase()] ?? 'application/octet-stream';
@@ -137,6 +138,8 @@ async function answer(request, response, { root, folders, compressor }) {
   if (known?.includes(etag) || known?.includes('*')) return response.writeHead(304).end();
 
   response.setHeader('content-type', mimeType(path));
+  // The demo's service worker also serves the folders beside its own.
+  if (basename(path) === 'sw.js') response.setHeader('service-worker-allowed', '/');
   if (compressed) response.setHeader('content-encoding', 'br');
   response.setHeader('content-length', compressed ? compressed.length : stats.size);
   response.writeHead(200);

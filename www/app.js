@@ -15,14 +15,19 @@
 //                              the picture is run again, unasked or by #repeat
 //   #repeat                    "Run 20 more times", then "Stop"
 //   #announcer                 what a screen reader is told
+//   #cut                       the switch that cuts the network, html[data-cut] while it is on; #cut-status says so
+//   #requests, #request-rows tr[data-from]   the list of requests: network | page | device | refused | failed
+//   #request-count #request-network #request-elsewhere   how many there are; #offline-status, #update
 
 import { Camera } from './camera.js';
 import { byId, make } from './dom.js';
 import { explain, isAbort } from './errors.js';
 import { Figures } from './figures.js';
 import { listModels, loadModel } from './models.js';
+import { ask, enableSwitch, isCut, keepFiles, startWorker } from './offline.js';
 import { checkPicture, Frame, Previews } from './picture.js';
 import { Progress } from './progress.js';
+import { RequestList } from './requests.js';
 import { showResults, spokenResults } from './results.js';
 import { listenToDrops, listenToFileInput, listenToPaste, showSamples } from './sources.js';
 
@@ -33,6 +38,8 @@ import { listenToDrops, listenToFileInput, listenToPaste, showSamples } from './
  */
 
 const REPEATS = 20;
+/** How long a first visit waits for the service worker, in milliseconds. */
+const WORKER_PATIENCE = 1500;
 /** Runs without being asked after the first picture, because the first run of a model says little about the next ones. */
 const WARM_RUNS = 4;
 /** After these the loaded model is of no use any more and has to be loaded again. */
@@ -52,6 +59,7 @@ const figures = new Figures();
 const progress = new Progress();
 const frame = new Frame();
 const previews = new Previews();
+const requestList = new RequestList();
 const camera = new Camera(byId('video', HTMLVideoElement), showCameraOff);
 
 /** @type {ModelEntry[]} */
@@ -127,7 +135,9 @@ function announce(text) {
 function fail(error) {
   if (isAbort(error)) return;
   console.error(error);
-  const { message, hint, code } = explain(error);
+  const explained = explain(error);
+  const { message, code } = explained;
+  const hint = code === 'NETWORK_ERROR' && isCut() ? 'The network is cut: switch it on again under “Prove it”.' : explained.hint;
   if (FATAL.includes(code)) dropModel();
   const box = byId('error', HTMLElement);
   for (const [name, text] of Object.entries({ message, hint, code })) {
@@ -194,6 +204,8 @@ async function useModel() {
   announce(`Loading ${entry.name}.`);
   const signal = begin('load');
   try {
+    // A worker started before the service worker is in charge would go past it.
+    await isLate;
     const loaded = await loadModel(entry, (event) => !signal.aborted && progress.update(event), signal);
     if (signal.aborted) {
       await loaded.release();
@@ -204,6 +216,7 @@ async function useModel() {
     progress.stop();
     end('load', signal);
     announce('The model is ready.');
+    void inCharge.then((controlled) => controlled && keepFiles());
     if (picture) await classify();
   } catch (error) {
     if (signal.aborted) return;
@@ -424,5 +437,15 @@ const policy = document.querySelector('meta[http-equiv="Content-Security-Policy"
 byId('policy', HTMLUListElement).replaceChildren(
   ...policy.split(';').map((directive) => make('li', undefined, directive.trim())),
 );
+
+/** Whether the service worker is in charge of this page, once it is. */
+const inCharge = startWorker();
+/** Whether that takes so long that the model is loaded before. */
+const isLate = Promise.race([inCharge.then(() => false), new Promise((resolve) => setTimeout(resolve, WORKER_PATIENCE, true))]);
+void inCharge.then(async (controlled) => {
+  if (!controlled) return;
+  await enableSwitch({ late: await isLate });
+  requestList.addEarlier(await ask('requests', { since: performance.timeOrigin - 100 }).catch(() => []));
+});
 
 void start();

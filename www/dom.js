@@ -36,5 +36,6 @@ export function make(tag, className, text) {
  * @param {number} bytes
  */
 export function megabytes(bytes) {
+  if (bytes < 1e3) return `${bytes} B`;
   return bytes < 1e5 ? `${(bytes / 1e3).toFixed(0)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }

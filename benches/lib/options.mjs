@@ -12,6 +12,7 @@ export const USAGE = `npm run bench -- [options]
                     only where there is a second engine build, but not tractlet-threads, which has two threads)
   --no-native       without native onnxruntime
   --json PATH       where the figures go (default .cache/bench/<time>.json)
+  --page            serves www/bench.html instead: the same in any browser; HOST and PORT as environment variables
   --quick           one pass of 10 runs, answers compared on 4 photos: to see that it works, not to quote
   --not-isolated    without the COOP and COEP headers; the clock then has steps of 0.1 ms instead of 5 µs
   --help`;
@@ -45,6 +46,7 @@ export function readOptions(args) {
         peers: { type: 'string' },
         'no-native': { type: 'boolean', default: false },
         json: { type: 'string' },
+        page: { type: 'boolean', default: false },
         quick: { type: 'boolean', default: false },
         'not-isolated': { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
@@ -58,6 +60,7 @@ export function readOptions(args) {
   const passes = count('passes', values.passes ?? (quick ? '1' : '3'));
   return {
     help,
+    page: values.page,
     quick,
     runs,
     passes,

@@ -11,22 +11,29 @@ const SELF = fileURLToPath(import.meta.url);
 /** The usual ones, ours first. Where there is but one engine build, forcing it is no other library. */
 export function usualPeers() {
   const forced = existsSync(join(DIST, 'engine-relaxed.wasm')) ? ['tractlet-simd128'] : [];
-  return ['tractlet', ...forced, 'onnxruntime-web', 'litert', 'litert-compat'];
+  return ['tractlet', ...forced, 'onnxruntime-web', 'litert', 'litert-compat', 'tfjs'];
 }
 
+/** The threaded builds of LiteRT.js and TensorFlow.js are not among them: in the bench's worker they never finished loading. */
+const THREADED = ['tractlet-threads', 'onnxruntime-web-threads'];
+
+/** Those of the benchmark page: the usual ones, and those with several threads. */
+export const pagePeers = () => [...usualPeers(), ...THREADED.filter((name) => existsSync(join(ROOT, `benches/peers/${name}.mjs`)))];
+
 /** Makes the folder of a library that pages cannot use as it is installed. */
-async function makeBundle({ folder, packageFile, bundle: { entry, copied } }) {
+async function makeBundle({ folder, packageFile, bundle: { entry, source, copied } }) {
   const target = join(ROOT, folder);
-  const sources = [entry, ...copied].map((path) => join(ROOT, path));
-  const outputs = ['index.js', ...copied.map((path) => basename(path))].map((name) => join(target, name));
+  const copies = copied.map((file) => join(ROOT, file));
+  const outputs = ['index.js', ...copied.map((file) => basename(file))].map((name) => join(target, name));
   const stamp = folder.replaceAll('/', '-').replace(/^\./, '');
-  const key = inputKey([join(ROOT, packageFile), ...sources, SELF]);
+  const key = inputKey([join(ROOT, packageFile), ...(entry ? [join(ROOT, entry)] : []), ...copies, SELF], { source });
   if (isFresh(stamp, key, outputs)) return;
   removeStamp(stamp);
   mkdirSync(target, { recursive: true });
   const { build } = await import('esbuild');
-  await build({ entryPoints: [sources[0]], outfile: outputs[0], bundle: true, minify: true, format: 'esm', target: 'es2022', logLevel: 'warning' });
-  for (const [i, path] of sources.slice(1).entries()) copyFileSync(path, outputs[i + 1]);
+  const input = entry ? { entryPoints: [join(ROOT, entry)] } : { stdin: { contents: source, resolveDir: ROOT } };
+  await build({ ...input, outfile: outputs[0], bundle: true, minify: true, format: 'esm', target: 'es2022', logLevel: 'warning' });
+  for (const [i, file] of copies.entries()) copyFileSync(file, outputs[i + 1]);
   writeStamp(stamp, key);
 }
 

@@ -6,12 +6,12 @@ and models it builds on; a second run finds the work done.
 
     {"name": "mobilenet-v2-qdq-s8s8-pc", "net", "format", "inputName", "outputName",
      "quantum": scale of the quantized output or null,
-     "files": {"onnx": path, "tflite": path or missing}, "sameNumbers": whether all files hold one net, see below,
+     "files": {"onnx": path, "tflite": path or missing, "tfjs": path or missing}, "sameNumbers": whether all files hold one net, see below,
      "tfliteInput": {"scale", "zeroPoint"} where the TFLite file takes u8 instead of floats,
      "photos": [{"photo", "label": class or null, "input": tensor file}, ...]}
 
 The files of one net have the same weights and scales, but for those around Concat (tflite_convert.py). Models of the test
-fixtures that have a TFLite file here are listed under their name, with `files` {"tflite": path} alone. The same packages
+fixtures that have files here are listed under their name, with `files` alone. The same packages
 on the same kind of processor make the same bytes.
 
     make_nets.py [--force]
@@ -38,12 +38,15 @@ from make_models import OUT as FIXTURES, from_top, output_quantum  # noqa: E402
 from models_lock import only_one  # noqa: E402
 
 from random_nets import RANDOM_NETS  # noqa: E402
+import tfjs_convert  # noqa: E402
 from tflite_convert import Converter  # noqa: E402
 
 OUT = ROOT / ".cache" / "bench-nets"
 FORMS = ("fp32", "qdq-u8s8-pc", "qdq-s8s8-pc", "qop-u8s8-pc", "dyn-u8")
 # The forms that TFLite has, too.
 TFLITE_FORMS = ("fp32", "qdq-s8s8-pc")
+# TensorFlow.js knows floats only.
+TFJS_FORMS = ("fp32",)
 # Whose pictures the random nets are given.
 INPUTS_OF = "efficientnet-lite0-qdq-s8s8-pc"
 CALIBRATION_PICTURES = 8
@@ -96,6 +99,10 @@ def tflite(root, name, model):
     return save(root, f"{name}.tflite", Converter(model, name).convert())
 
 
+def tfjs(root, name, model):
+    return save(root, f"{name}.tfjs", tfjs_convert.Converter(Converter(model, name)).convert())
+
+
 def random_net(root, net, build, photos):
     """The entries of one random net."""
     model = build()
@@ -106,6 +113,8 @@ def random_net(root, net, build, photos):
         files = {"onnx": save(root, f"{name}.onnx", data)}
         if form in TFLITE_FORMS:
             files["tflite"] = tflite(root, name, converted)
+        if form in TFJS_FORMS:
+            files["tfjs"] = tfjs(root, name, converted)
         yield {
             "name": name,
             "net": net,
@@ -139,8 +148,11 @@ def make(force):
     root, index = writer.begin(OUT), []
     for entry in fixtures.values():
         if entry["format"] in TFLITE_FORMS:
-            file = tflite(root, entry["name"], onnx.load(ROOT / entry["file"]))
-            index.append({"name": entry["name"], "files": {"tflite": file}})
+            model = onnx.load(ROOT / entry["file"])
+            files = {"tflite": tflite(root, entry["name"], model)}
+            if entry["format"] in TFJS_FORMS:
+                files["tfjs"] = tfjs(root, entry["name"], model)
+            index.append({"name": entry["name"], "files": files})
     index.append(makers_net(root, fixtures))
     for net, build in RANDOM_NETS.items():
         for entry in random_net(root, net, build, photos):

@@ -5,6 +5,30 @@ let peer;
 let session;
 let feeds;
 
+/** Memories of WebAssembly modules: libraries export theirs or bring them along. */
+const memories = new Set();
+
+function watchMemories() {
+  const { Memory, instantiate, instantiateStreaming, Instance } = WebAssembly;
+  const noteInstance = (instance) => {
+    for (const value of Object.values(instance.exports)) if (value instanceof Memory) memories.add(value);
+    return instance;
+  };
+  const noteResult = (result) => {
+    noteInstance(result.instance ?? result);
+    return result;
+  };
+  WebAssembly.Memory = new Proxy(Memory, { construct: (target, args) => {
+    const memory = new target(...args);
+    memories.add(memory);
+    return memory;
+  } });
+  WebAssembly.Instance = new Proxy(Instance, { construct: (target, args) => noteInstance(new target(...args)) });
+  WebAssembly.instantiate = (...args) => instantiate.apply(WebAssembly, args).then(noteResult);
+  WebAssembly.instantiateStreaming = (...args) => instantiateStreaming.apply(WebAssembly, args).then(noteResult);
+}
+watchMemories();
+
 async function fetchBytes(url) {
   const response = await fetch(url);
   if (!response.ok) throw new Error(`${url}: ${response.status} ${response.statusText}`);
@@ -43,6 +67,9 @@ const methods = {
     const names = performance.getEntriesByType('resource').map(({ name }) => name);
     return [...new Set(names.filter((name) => name.startsWith(base)).map((name) => name.slice(base.length)))].sort();
   },
+
+  /** Bytes of WebAssembly memory. */
+  memory: () => [...memories].reduce((sum, { buffer }) => sum + buffer.byteLength, 0),
 
   /** The scores of each input. */
   async scores({ inputs }) {

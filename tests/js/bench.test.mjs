@@ -1,10 +1,13 @@
 // What of the bench can be wrong without being timed: which library gets which file, how answers are compared, the figures.
 import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
 import { test } from 'node:test';
-import { compare, countRight, digest } from '../../benches/lib/answers.mjs';
+import { digest } from '../../benches/lib/answers.mjs';
+import { compare, countRight, sameFive } from '../../benches/lib/compare.mjs';
 import { mergeIndexes, readersOf } from '../../benches/lib/models.mjs';
 import { nativeFigures } from '../../benches/lib/native.mjs';
 import { readOptions } from '../../benches/lib/options.mjs';
+import { openSlowLine } from '../../benches/lib/slow-line.mjs';
 import { pairedRatio, summarise } from '../../benches/lib/statistics.mjs';
 import { RELAXED_DOT_MEANINGS, RELAXED_DOT_MODULE } from '../../benches/page/relaxed-dot.js';
 
@@ -52,6 +55,29 @@ test('answers are the same, tied or different', () => {
 
 test('unlabelled photos are neither right nor wrong', () => {
   assert.deepEqual(countRight([[0, 1], [0, 1]], [{ label: 1 }, { label: null }]), { right: 1, of: 1 });
+});
+
+test('the best five, in any order', () => {
+  const a = [9, 8, 7, 6, 5, 1, 0];
+  assert.equal(sameFive([a, a], [[5, 6, 7, 8, 9, 1, 0], [9, 8, 7, 6, 1, 5, 0]]), 1);
+});
+
+test('a slow line has one rate for all, and a delay', async () => {
+  const body = Buffer.alloc(50_000);
+  const server = createServer((request, response) => response.end(body));
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const line = await openSlowLine(server.address().port, { bitsPerSecond: 4e6, roundTrip: 30 });
+  try {
+    const start = performance.now();
+    const get = async () => (await (await fetch(`http://127.0.0.1:${line.port}/`)).arrayBuffer()).byteLength;
+    assert.deepEqual(await Promise.all([get(), get()]), [body.length, body.length]);
+    // Two of 100 ms each on the same line, after two round trips.
+    assert.ok(performance.now() - start >= 250);
+  } finally {
+    await line.close();
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  }
 });
 
 test('a digest tells scores apart by a bit', () => {

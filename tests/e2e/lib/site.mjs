@@ -6,12 +6,13 @@ import { DEMO_FOLDERS, serve } from '../../../scripts/serve.mjs';
  * Serves the demo.
  *
  * @param isolated whether pages are cross-origin isolated
+ * @param root of another copy of the project
  * @param answers what is answered instead, by path: functions of the request and the response. May be changed at any time
  * @returns { origin, log, answers, close() }; `log` has { method, path, body: bytes that were sent along, status } of every
  * request, in their order
  */
-export async function openSite({ folders = DEMO_FOLDERS, isolated = false, answers = {} } = {}) {
-  const upstream = await serve({ port: 0, folders, isolated });
+export async function openSite({ folders = DEMO_FOLDERS, isolated = false, answers = {}, root } = {}) {
+  const upstream = await serve({ port: 0, folders, isolated, ...(root ? { root } : {}) });
   const log = [];
   const server = createServer((request, response) => {
     const path = request.url.split('?')[0];
