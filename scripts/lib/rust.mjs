@@ -4,6 +4,8 @@
 //   1. the active toolchain, if it has one already; then Debian's, if an earlier run made it complete;
 //   2. the active toolchain after `rustup target add` (or a pinned one, where the active one is missing or too old);
 //   3. Debian's rustc-web with the standard library compiled from Debian's own sources (wasm-std.mjs).
+// Some modules have a standard library of their own, which cargo compiles with them (-Zbuild-std): for those,
+// the same toolchain after `rustup component add rust-src`, or Debian's.
 // The choice is remembered in .cache/toolchain.json.
 import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
@@ -20,7 +22,7 @@ const TARGET_ADD_SECONDS = 300;
 
 /** Cargo.toml names the oldest Rust that will do. */
 function minimumRust() {
-  return readFileSync(join(ROOT, 'Cargo.toml'), 'utf8').match(/^rust-version = "([^"]+)"/m)?.[1] ?? '1.91';
+  return readFileSync(join(ROOT, 'Cargo.toml'), 'utf8').match(/^rust-version = "([^"]+)"/m)?.[1] ?? '1.92';
 }
 
 const findRustup = () => which('rustup', [CARGO_BIN]);
@@ -87,9 +89,28 @@ export function toolchain() {
   return chosen;
 }
 
-/** The environment in which every script starts cargo, wasm-pack and their like. */
-export function rustEnvironment(extra = {}) {
-  const { name, folder, linkerFolder } = toolchain();
+/** The toolchain that has the sources of its standard library. */
+export function sourceToolchain() {
+  const chosen = toolchain();
+  if (hasStdSource(chosen.sysroot)) return chosen;
+  if (hasStdSource(chosen.withSource?.sysroot)) return chosen.withSource;
+  throw new Stop('there are no sources of the standard library yet; please run: npm run setup');
+}
+
+/** Where a toolchain has those sources, if it does. */
+export const stdSourceFolder = (sysroot) => join(sysroot, 'lib', 'rustlib', 'src', 'rust');
+
+function hasStdSource(sysroot) {
+  return Boolean(sysroot) && existsSync(join(stdSourceFolder(sysroot), 'library', 'std', 'Cargo.toml'));
+}
+
+/**
+ * The environment in which every script starts cargo, wasm-pack and their like.
+ *
+ * @param options.source with the toolchain that can compile the standard library
+ */
+export function rustEnvironment(extra = {}, { source = false } = {}) {
+  const { name, folder, linkerFolder } = source ? sourceToolchain() : toolchain();
   const env = { ...process.env };
   // Flags of the caller's would replace those of .cargo/config.toml, without which the wasm builds fail.
   for (const variable of ['RUSTFLAGS', 'CARGO_ENCODED_RUSTFLAGS', 'CARGO_BUILD_TARGET', 'CARGO_BUILD_RUSTFLAGS']) delete env[variable];
@@ -102,7 +123,8 @@ export function rustEnvironment(extra = {}) {
 /** Chooses the toolchain, installing what is missing. `lints`: clippy and rustfmt are needed too. */
 export async function setupRust({ lints = false } = {}) {
   const known = remembered();
-  if (known && (known.hasLints || !lints) && (await isUnchanged(known))) {
+  const hasSource = known && (hasStdSource(known.sysroot) || hasStdSource(known.withSource?.sysroot));
+  if (hasSource && (known.hasLints || !lints) && (await isUnchanged(known))) {
     upToDate('Rust for WebAssembly', describe(known));
     return known;
   }
@@ -110,6 +132,7 @@ export async function setupRust({ lints = false } = {}) {
   const chosen = (await findComplete()) ?? (await installWithRustup()) ?? (await installFromDebian());
   if (lints && !chosen.hasLints) await addLints(chosen);
   chosen.linkerFolder = await wasmLinkerFolder(chosen);
+  if (!hasStdSource(chosen.sysroot)) await addStdSource(chosen);
   mkdirSync(CACHE, { recursive: true });
   writeFileSync(REMEMBERED, `${JSON.stringify(chosen, null, 2)}\n`);
   upToDate('Rust for WebAssembly', describe(chosen));
@@ -192,6 +215,25 @@ async function installFromDebian() {
   const found = await probe(rustup ? { rustup, name: debianToolchain } : { cargo: '/usr/bin/cargo' });
   if (!found?.complete) throw new Stop(`Rust has no ${WASM_TARGET} library although it was installed; please run: rustup target add ${WASM_TARGET}`);
   return found;
+}
+
+/** The sources of the standard library: the toolchain's own, or another toolchain that has them. */
+async function addStdSource(chosen) {
+  const rustup = findRustup();
+  if (rustup && chosen.sysroot !== '/usr') {
+    try {
+      await task('rustup component add rust-src', ({ exec }) =>
+        exec(rustup, ['component', 'add', 'rust-src', '--toolchain', chosen.name], { timeoutSeconds: TARGET_ADD_SECONDS }));
+    } catch (error) {
+      if (!(error instanceof CommandFailed && hasApt())) throw error;
+      error.shown = true;
+    }
+    if (hasStdSource(chosen.sysroot)) return;
+  }
+  const debian = await installFromDebian();
+  if (!hasStdSource(debian.sysroot)) throw new Stop('please install the sources of the Rust standard library: rustup component add rust-src');
+  debian.linkerFolder = await wasmLinkerFolder(debian);
+  if (debian.sysroot !== chosen.sysroot) chosen.withSource = debian;
 }
 
 async function addLints(chosen) {
