@@ -2,7 +2,8 @@
 //
 //   node scripts/build.mjs [--fast] [--only engine|compiler|js] [--verbose]
 //
-// --fast leaves out link-time optimisation and wasm-opt: larger and slower wasm, for development.
+// --fast leaves out link-time optimisation and wasm-opt: larger and slower wasm, for development. Its compiler says on
+// the console what it panicked about.
 //
 // cargo decides itself what has to be compiled again (it knows which sources each module is made of); the steps after
 // it are keyed on the wasm file that cargo made, so that an unchanged tree does nothing.
@@ -15,7 +16,7 @@ import { entries, reachable } from './lib/package-files.mjs';
 import { CONFIG, DIST, ROOT, WASM } from './lib/paths.mjs';
 import { formatBytes, heading, upToDate } from './lib/report.mjs';
 import { Stop, main, task } from './lib/run.mjs';
-import { WASM_TARGET, rustEnvironment, toolchain } from './lib/rust.mjs';
+import { WASM_TARGET, rustEnvironment, sourceToolchain, stdSourceFolder, toolchain } from './lib/rust.mjs';
 import { inputKey, isFresh, removeStamp, writeStamp } from './lib/stamps.mjs';
 import { TOOL_VERSIONS, findCargoTool } from './lib/tools.mjs';
 import { FOR_BUILD, setup } from './setup.mjs';
@@ -24,7 +25,7 @@ const MODULES = {
   engine: {
     feature: 'engine',
     fast: {},
-    wasmOpt: '-O3',
+    wasmOpt: ['-O3'],
   },
   // The same code, for browsers with relaxed SIMD, and the same glue.
   'engine-relaxed': {
@@ -33,14 +34,22 @@ const MODULES = {
     wasmFeatures: ['relaxed-simd'],
     glueOf: 'engine',
     fast: {},
-    wasmOpt: '-O3',
+    wasmOpt: ['-O3'],
   },
+  // docs/size.md says what each of these gives.
   compiler: {
     feature: 'compiler',
-    // The kernels in it only serve what has no step in the engine; optimised for speed they cost 0.1 MB.
-    environment: { CARGO_PROFILE_RELEASE_OPT_LEVEL: 's' },
+    // The kernels in it only serve what has no step in the engine.
+    environment: { CARGO_PROFILE_RELEASE_OPT_LEVEL: 'z' },
     fast: { CARGO_PROFILE_RELEASE_OPT_LEVEL: '1' },
-    wasmOpt: '-Oz',
+    shipped: {
+      buildStd: true,
+      stdFeatures: 'optimize_for_size',
+      // What panics traps either way: without a message there is no code that makes one, nor a table of places.
+      rustflags: ['-Zunstable-options', '-Cpanic=immediate-abort', '-Zlocation-detail=none', '-Zfmt-debug=shallow'],
+    },
+    // Nothing lies below address 1024 but the end of the stack.
+    wasmOpt: ['-Oz', '--low-memory-unused'],
   },
 };
 
@@ -61,8 +70,7 @@ function withoutPaths({ sysroot }) {
   const registry = join(process.env.CARGO_HOME ?? join(homedir(), '.cargo'), 'registry', 'src');
   const sources = existsSync(registry) ? readdirSync(registry).map((name) => join(registry, name)) : [];
   // Where the standard library's sources are installed, its messages name them.
-  const library = join(sysroot, 'lib', 'rustlib', 'src', 'rust');
-  return [...sources, ROOT, library].map((folder) => `--remap-path-prefix=${folder}/=`);
+  return [...sources, ROOT, stdSourceFolder(sysroot)].map((folder) => `--remap-path-prefix=${folder}/=`);
 }
 
 /** What every browser with WebAssembly SIMD has, and nothing newer: wasm-opt may use it all. */
@@ -72,18 +80,29 @@ const WASM_FEATURES = ['simd', 'bulk-memory', 'nontrapping-float-to-int', 'sign-
 const SELF = fileURLToPath(import.meta.url);
 
 async function compile(name, fast) {
-  const { feature, rustflags: own = [], environment = {}, fast: fastEnvironment } = MODULES[name];
-  const rustflags = [...own, ...KERNELS, ...stack(feature), ...withoutPaths(toolchain())];
+  const module = fast ? MODULES[name] : { ...MODULES[name], ...MODULES[name].shipped };
+  const { feature, buildStd = false, stdFeatures, rustflags: own = [], environment = {}, fast: fastEnvironment } = module;
+  const paths = withoutPaths(buildStd ? sourceToolchain() : toolchain());
+  const rustflags = [...own, ...(feature === 'engine' ? KERNELS : []), ...stack(feature), ...paths];
   const targetDir = join(ROOT, 'target', name);
   const args = [
     'rustc', '--locked', '--release', '--target', WASM_TARGET, '--lib', '--crate-type', 'cdylib',
     '--no-default-features', '--features', feature,
+    ...(buildStd ? ['-Zbuild-std=std,panic_abort'] : []),
+    ...(stdFeatures ? [`-Zbuild-std-features=${stdFeatures}`] : []),
     // Joined to the flags of .cargo/config.toml; the variable RUSTFLAGS would replace them.
     '--config', `target.${WASM_TARGET}.rustflags=${JSON.stringify(rustflags)}`,
   ];
   await task(`${name}: cargo`, async ({ exec, note }) => {
     const output = await exec('cargo', args, {
-      env: rustEnvironment({ ...ALWAYS, ...environment, ...(fast ? { ...FAST, ...fastEnvironment } : {}), CARGO_TARGET_DIR: targetDir }),
+      env: rustEnvironment({
+        ...ALWAYS,
+        ...environment,
+        ...(fast ? { ...FAST, ...fastEnvironment } : {}),
+        // -Zbuild-std is not a stable option.
+        ...(buildStd ? { RUSTC_BOOTSTRAP: '1' } : {}),
+        CARGO_TARGET_DIR: targetDir,
+      }, { source: buildStd }),
     });
     if (!/Compiling/.test(output)) note('up to date');
   }, { log: `build-${name}-cargo` });
@@ -114,9 +133,9 @@ async function buildModule(name, fast) {
   if (fast) {
     copyFileSync(bound, partial);
   } else {
-    await task(`${name}: wasm-opt ${wasmOpt}`, async ({ exec, note }) => {
+    await task(`${name}: wasm-opt ${wasmOpt.join(' ')}`, async ({ exec, note }) => {
       const features = ['--mvp-features', ...[...WASM_FEATURES, ...wasmFeatures].map((feature) => `--enable-${feature}`)];
-      await exec(process.execPath, [join(ROOT, 'node_modules/binaryen/bin/wasm-opt'), bound, wasmOpt, ...features, '--strip-producers', '-o', partial]);
+      await exec(process.execPath, [join(ROOT, 'node_modules/binaryen/bin/wasm-opt'), bound, ...wasmOpt, ...features, '--strip-producers', '-o', partial]);
       note(`${formatBytes(statSync(bound).size)} to ${formatBytes(statSync(partial).size)}`);
     }, { log: `build-${name}-opt` });
   }
