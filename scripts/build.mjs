@@ -19,6 +19,7 @@ import { Stop, main, task } from './lib/run.mjs';
 import { WASM_TARGET, rustEnvironment, sourceToolchain, stdSourceFolder, toolchain } from './lib/rust.mjs';
 import { inputKey, isFresh, removeStamp, writeStamp } from './lib/stamps.mjs';
 import { TOOL_VERSIONS, findCargoTool } from './lib/tools.mjs';
+import { nameBySimilarity } from './lib/wasm-order.mjs';
 import { FOR_BUILD, setup } from './setup.mjs';
 
 const MODULES = {
@@ -50,6 +51,7 @@ const MODULES = {
     },
     // Nothing lies below address 1024 but the end of the stack.
     wasmOpt: ['-Oz', '--low-memory-unused'],
+    bySimilarity: true,
   },
 };
 
@@ -111,14 +113,14 @@ async function compile(name, fast) {
 
 async function buildModule(name, fast) {
   const compiled = await compile(name, fast);
-  const { wasmOpt, wasmFeatures = [], glueOf } = MODULES[name];
+  const { wasmOpt, bySimilarity = false, wasmFeatures = [], glueOf } = MODULES[name];
   const glue = join(WASM, name);
   const shipped = join(DIST, `${name}.wasm`);
   // The name is part of what the module imports.
   const outName = glueOf ?? name;
   const bound = join(glue, `${outName}_bg.wasm`);
   const stamp = `wasm-${name}`;
-  const key = inputKey([compiled, SELF, join(CONFIG, 'tools.json'), join(ROOT, 'package-lock.json')], { fast });
+  const key = inputKey([compiled, SELF, join(ROOT, 'scripts/lib/wasm-order.mjs'), join(CONFIG, 'tools.json'), join(ROOT, 'package-lock.json')], { fast });
   if (isFresh(stamp, key, [shipped, bound, join(glue, `${outName}.js`)])) return upToDate(`dist/${name}.wasm`, 'up to date');
   removeStamp(stamp);
 
@@ -135,7 +137,14 @@ async function buildModule(name, fast) {
   } else {
     await task(`${name}: wasm-opt ${wasmOpt.join(' ')}`, async ({ exec, note }) => {
       const features = ['--mvp-features', ...[...WASM_FEATURES, ...wasmFeatures].map((feature) => `--enable-${feature}`)];
-      await exec(process.execPath, [join(ROOT, 'node_modules/binaryen/bin/wasm-opt'), bound, ...wasmOpt, ...features, '--strip-producers', '-o', partial]);
+      const optimise = (input, passes) =>
+        exec(process.execPath, [join(ROOT, 'node_modules/binaryen/bin/wasm-opt'), input, ...passes, ...features, '--strip-producers', '-o', partial]);
+      await optimise(bound, wasmOpt);
+      if (bySimilarity) {
+        const named = join(glue, 'named.wasm');
+        writeFileSync(named, nameBySimilarity(readFileSync(partial)));
+        await optimise(named, [...wasmOpt, '--reorder-functions-by-name']);
+      }
       note(`${formatBytes(statSync(bound).size)} to ${formatBytes(statSync(partial).size)}`);
     }, { log: `build-${name}-opt` });
   }
