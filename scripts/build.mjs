@@ -2,7 +2,8 @@
 //
 //   node scripts/build.mjs [--fast] [--only engine|compiler|js] [--verbose]
 //
-// --fast leaves out link-time optimisation and wasm-opt: larger and slower wasm, for development.
+// --fast leaves out link-time optimisation and wasm-opt: larger and slower wasm, for development. Its compiler says on
+// the console what it panicked about.
 //
 // cargo decides itself what has to be compiled again (it knows which sources each module is made of); the steps after
 // it are keyed on the wasm file that cargo made, so that an unchanged tree does nothing.
@@ -19,6 +20,7 @@ import { Stop, main, task } from './lib/run.mjs';
 import { WASM_TARGET, rustEnvironment, sourceToolchain, stdSourceFolder, toolchain } from './lib/rust.mjs';
 import { inputKey, isFresh, removeStamp, writeStamp } from './lib/stamps.mjs';
 import { TOOL_VERSIONS, findCargoTool } from './lib/tools.mjs';
+import { nameBySimilarity } from './lib/wasm-order.mjs';
 import { FOR_BUILD, setup } from './setup.mjs';
 
 const RELAXED = { rustflags: ['-C', 'target-feature=+relaxed-simd'], wasmFeatures: ['relaxed-simd'] };
@@ -42,7 +44,7 @@ const THREADS = {
   wasmFeatures: ['threads'],
 };
 
-const ENGINE = { feature: 'engine', fast: {}, wasmOpt: '-O3' };
+const ENGINE = { feature: 'engine', fast: {}, wasmOpt: ['-O3'] };
 
 const MODULES = {
   engine: ENGINE,
@@ -57,12 +59,21 @@ const MODULES = {
     wasmFeatures: [...RELAXED.wasmFeatures, ...THREADS.wasmFeatures],
     glueOf: 'engine-threads',
   },
+  // docs/size.md says what each of these gives.
   compiler: {
     feature: 'compiler',
-    // The kernels in it only serve what has no step in the engine; optimised for speed they cost 0.1 MB.
-    environment: { CARGO_PROFILE_RELEASE_OPT_LEVEL: 's' },
+    // The kernels in it only serve what has no step in the engine.
+    environment: { CARGO_PROFILE_RELEASE_OPT_LEVEL: 'z' },
     fast: { CARGO_PROFILE_RELEASE_OPT_LEVEL: '1' },
-    wasmOpt: '-Oz',
+    shipped: {
+      buildStd: true,
+      stdFeatures: 'optimize_for_size',
+      // What panics traps either way: without a message there is no code that makes one, nor a table of places.
+      rustflags: ['-Zunstable-options', '-Cpanic=immediate-abort', '-Zlocation-detail=none', '-Zfmt-debug=shallow'],
+    },
+    // Nothing lies below address 1024 but the end of the stack.
+    wasmOpt: ['-Oz', '--low-memory-unused'],
+    bySimilarity: true,
   },
 };
 
@@ -93,13 +104,16 @@ const WASM_FEATURES = ['simd', 'bulk-memory', 'nontrapping-float-to-int', 'sign-
 const SELF = fileURLToPath(import.meta.url);
 
 async function compile(name, fast) {
-  const { feature, features = [], buildStd = false, rustflags: own = [], environment = {}, fast: fastEnvironment } = MODULES[name];
-  const rustflags = [...own, ...KERNELS, ...stack(feature), ...withoutPaths(buildStd ? sourceToolchain() : toolchain())];
+  const module = fast ? MODULES[name] : { ...MODULES[name], ...MODULES[name].shipped };
+  const { feature, features = [], buildStd = false, stdFeatures, rustflags: own = [], environment = {}, fast: fastEnvironment } = module;
+  const paths = withoutPaths(buildStd ? sourceToolchain() : toolchain());
+  const rustflags = [...own, ...(feature === 'engine' ? KERNELS : []), ...stack(feature), ...paths];
   const targetDir = join(ROOT, 'target', name);
   const args = [
     'rustc', '--locked', '--release', '--target', WASM_TARGET, '--lib', '--crate-type', 'cdylib',
     '--no-default-features', '--features', [feature, ...features].join(),
     ...(buildStd ? ['-Zbuild-std=std,panic_abort'] : []),
+    ...(stdFeatures ? [`-Zbuild-std-features=${stdFeatures}`] : []),
     // Joined to the flags of .cargo/config.toml; the variable RUSTFLAGS would replace them.
     '--config', `target.${WASM_TARGET}.rustflags=${JSON.stringify(rustflags)}`,
   ];
@@ -121,14 +135,14 @@ async function compile(name, fast) {
 
 async function buildModule(name, fast) {
   const compiled = await compile(name, fast);
-  const { feature, wasmOpt, wasmFeatures = [] } = MODULES[name];
+  const { feature, wasmOpt, bySimilarity = false, wasmFeatures = [] } = MODULES[name];
   const glue = join(WASM, name);
   const shipped = join(DIST, `${name}.wasm`);
   // The name is part of what the module imports.
   const outName = feature;
   const bound = join(glue, `${outName}_bg.wasm`);
   const stamp = `wasm-${name}`;
-  const key = inputKey([compiled, SELF, join(CONFIG, 'tools.json'), join(ROOT, 'package-lock.json')], { fast });
+  const key = inputKey([compiled, SELF, join(ROOT, 'scripts/lib/wasm-order.mjs'), join(CONFIG, 'tools.json'), join(ROOT, 'package-lock.json')], { fast });
   if (isFresh(stamp, key, [shipped, bound, join(glue, `${outName}.js`)])) return upToDate(`dist/${name}.wasm`, 'up to date');
   removeStamp(stamp);
 
@@ -143,9 +157,16 @@ async function buildModule(name, fast) {
   if (fast) {
     copyFileSync(bound, partial);
   } else {
-    await task(`${name}: wasm-opt ${wasmOpt}`, async ({ exec, note }) => {
+    await task(`${name}: wasm-opt ${wasmOpt.join(' ')}`, async ({ exec, note }) => {
       const features = ['--mvp-features', ...[...WASM_FEATURES, ...wasmFeatures].map((feature) => `--enable-${feature}`)];
-      await exec(process.execPath, [join(ROOT, 'node_modules/binaryen/bin/wasm-opt'), bound, wasmOpt, ...features, '--strip-producers', '-o', partial]);
+      const optimise = (input, passes) =>
+        exec(process.execPath, [join(ROOT, 'node_modules/binaryen/bin/wasm-opt'), input, ...passes, ...features, '--strip-producers', '-o', partial]);
+      await optimise(bound, wasmOpt);
+      if (bySimilarity) {
+        const named = join(glue, 'named.wasm');
+        writeFileSync(named, nameBySimilarity(readFileSync(partial)));
+        await optimise(named, [...wasmOpt, '--reorder-functions-by-name']);
+      }
       note(`${formatBytes(statSync(bound).size)} to ${formatBytes(statSync(partial).size)}`);
     }, { log: `build-${name}-opt` });
   }

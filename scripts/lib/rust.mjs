@@ -4,7 +4,7 @@
 //   1. the active toolchain, if it has one already; then Debian's, if an earlier run made it complete;
 //   2. the active toolchain after `rustup target add` (or a pinned one, where the active one is missing or too old);
 //   3. Debian's rustc-web with the standard library compiled from Debian's own sources (wasm-std.mjs).
-// Modules with threads need a standard library of their own, which cargo compiles with them (-Zbuild-std): for those,
+// Some modules have a standard library of their own, which cargo compiles with them (-Zbuild-std): for those,
 // the same toolchain after `rustup component add rust-src`, or Debian's.
 // The choice is remembered in .cache/toolchain.json.
 import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -22,7 +22,7 @@ const TARGET_ADD_SECONDS = 300;
 
 /** Cargo.toml names the oldest Rust that will do. */
 function minimumRust() {
-  return readFileSync(join(ROOT, 'Cargo.toml'), 'utf8').match(/^rust-version = "([^"]+)"/m)?.[1] ?? '1.91';
+  return readFileSync(join(ROOT, 'Cargo.toml'), 'utf8').match(/^rust-version = "([^"]+)"/m)?.[1] ?? '1.92';
 }
 
 const findRustup = () => which('rustup', [CARGO_BIN]);

@@ -17,7 +17,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::error::Error;
 
-/// Panics are defects, and end the module; at least they say where.
+/// Panics are defects, and end the module; at least they say where, in builds that keep what they say.
 #[wasm_bindgen(start)]
 fn start() {
     console_error_panic_hook::set_once();
