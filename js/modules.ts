@@ -17,8 +17,11 @@ export interface Share {
   /** To be posted to the worker. */
   readonly line: MessagePort | undefined;
   /** The session is loaded, or is not going to be. */
-  readonly end: () => void;
+  readonly end: (loaded: boolean) => void;
 }
+
+/** Milliseconds within which a module has come that was posted before the session was. Ports keep no order among them. */
+const GRACE = 100;
 
 /**
  * The modules for a session.
@@ -60,9 +63,13 @@ export function shareModules(given: WasmSources, worker: boolean): Share {
   port1.onmessage = ({ data: { name, module } }: MessageEvent<ModuleMessage>) => {
     deliver(name, module);
   };
-  const end = (): void => {
+  const close = (): void => {
     for (const name of NAMES) deliver(name, undefined);
     port1.close();
+  };
+  const end = (loaded: boolean): void => {
+    if (loaded && expected.size > 0) setTimeout(close, GRACE);
+    else close();
   };
   return { wasm, line: port2, end };
 }

@@ -375,7 +375,7 @@ export async function ask<M extends 'open' | 'compile' | 'inspect'>(
     starting.then((started) => { started.release(); }, () => undefined);
     throw error;
   }
-  let end: (() => void) | undefined;
+  let end: ((loaded: boolean) => void) | undefined;
   try {
     const rest = await abortable(toRequest(parts, options, client.worker), signal);
     const shared = shareModules(rest.wasm, client.worker);
@@ -386,12 +386,13 @@ export async function ask<M extends 'open' | 'compile' | 'inspect'>(
     // To a worker nothing but a port is posted in place of a cache.
     const ports = [request.line, request.cache].filter((port) => typeof port === 'object') as MessagePort[];
     const transfer = client.worker ? [...sources.filter(isSource).flatMap(transferOf), ...ports] : [];
-    return [client, await client.call(method, request, { signal, onProgress, transfer })];
+    const result = await client.call(method, request, { signal, onProgress, transfer });
+    end(true);
+    return [client, result];
   } catch (error) {
+    end?.(false);
     client.release();
     throw error;
-  } finally {
-    end?.();
   }
 }
 
