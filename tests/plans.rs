@@ -47,7 +47,8 @@ fn plan_of(case: &Case) -> Result<Vec<u8>, String> {
     let folder = fixtures("operators").join(&case.group).join(&case.case);
     let model = fs::read(folder.join("model.onnx")).map_err(|e| e.to_string())?;
     let external = external_data(&folder, &case.external);
-    let mut model = CompiledModel::open(&model[..], &external, &CompileOptions::default()).map_err(|e| e.to_string())?;
+    let mut model =
+        CompiledModel::open(&model[..], &external, &CompileOptions::default()).map_err(|e| e.to_string())?;
     let shapes = shapes(&model, &folder);
     model.specialize(&shapes).map_err(|e| e.to_string())
 }
