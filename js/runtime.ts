@@ -2,11 +2,12 @@
 // same code serves a worker (worker.ts) and the page's own thread (port.ts).
 
 import createEngine from '#engine';
-import type { CardParts } from './card.js';
-import { describe, type ErrorObject, InferenceError, toObject } from './errors.js';
-import { isPlan, load, type LoadOptions, type Via } from './loader.js';
+import { crash, explain, isCrash } from './crash.js';
+import { describe, InferenceError, toObject } from './errors.js';
+import { isPlan, type LoadOptions } from './loader.js';
 import { type Loaded, ModelFiles } from './model.js';
-import { awaitModules, post as postModule, without } from './modules.js';
+import { without } from './modules.js';
+import { loadCard, loadLabels, type Start, startModules, viaCache } from './opening.js';
 import type { KeptPlans } from './kept-plans.js';
 import type {
   Call,
@@ -26,12 +27,11 @@ import type {
   Reply,
   RunRequest,
   RunResult,
-  Source,
   WasmName,
 } from './protocol.js';
 import type { Crew } from './threads.js';
 import { turn } from './turn.js';
-import type { Labels, SessionMemory } from './types.js';
+import type { SessionMemory } from './types.js';
 import type { CompiledModel, CompilerModule, EngineModule, EngineSession, Exports, Host, Init, ModelInfo, TensorObject } from './wasm-modules.js';
 import { loadModule } from './wasm.js';
 
@@ -54,9 +54,6 @@ interface Started {
   readonly threads: number;
   readonly threadsReason: string | undefined;
 }
-
-/** Gives a module, loading it once. */
-type Start = (name: WasmName) => Promise<WebAssembly.Module>;
 
 /** More have not been measured to be worth their memory, unless someone asks for them. */
 const MOST_THREADS = 4;
@@ -440,37 +437,6 @@ export class Runtime {
   }
 }
 
-async function loadCard(source: Source, options: LoadOptions): Promise<CardParts> {
-  const [bytes, { readCard }] = await Promise.all([load(source, { ...options, kind: 'card' }), import('./card.js')]);
-  return readCard(bytes, source);
-}
-
-/** The names of the classes from a list, an object, or a JSON file of either. */
-async function loadLabels(labels: ClassifierSpec['labels'], options: LoadOptions): Promise<Labels | undefined> {
-  if (!labels || !('file' in labels)) return labels;
-  const [bytes, { parseLabels }] = await Promise.all([load(labels, { ...options, kind: 'labels' }), import('./card.js')]);
-  return parseLabels(bytes, labels);
-}
-
-/** Loads modules when they are asked for, each once; hands them on to other sessions. */
-function startModules({ line, wasm }: OpenRequest, emit: Emit | undefined): Start {
-  const awaited = line && awaitModules(line);
-  const acquire = async (name: WasmName): Promise<WebAssembly.Module> => {
-    const given = wasm[name] === 'awaited' ? await awaited?.[name] : undefined;
-    if (given) return given;
-    const module = await loadModule(name, wasm, emit);
-    if (line) postModule(line, { name, module });
-    return module;
-  };
-  const loading: Partial<Record<WasmName, Promise<WebAssembly.Module>>> = {};
-  return (name) => {
-    const module = (loading[name] ??= acquire(name));
-    // Awaited later; until then a failure is not unhandled.
-    module.catch(() => undefined);
-    return module;
-  };
-}
-
 /** The session of a kept plan; undefined if it is of no use. */
 async function openKept(engine: EngineModule, plan: Uint8Array, { kept, request }: ModelFiles): Promise<EngineSession | undefined> {
   try {
@@ -484,40 +450,7 @@ async function openKept(engine: EngineModule, plan: Uint8Array, { kept, request 
   }
 }
 
-/** The way downloads take: its code comes while the engine is fetched. */
-function viaCache(cache: OpenRequest['cache']): Via | undefined {
-  if (cache === false) return undefined;
-  const opening = import('./cached.js').then(({ openCached }) => openCached(cache));
-  opening.catch(() => undefined);
-  return async (source, options) => (await opening)(source, options);
-}
-
 function blameCard(error: unknown, card: string): unknown {
   const object = toObject(error);
   return object.code === 'INVALID_OPTION' ? new InferenceError('INVALID_CARD', `The model card ${card}: ${object.message}`, object) : error;
-}
-
-/** Whether a wasm instance is left in a state that nothing is known about. */
-function isCrash(thrown: unknown): boolean {
-  if (thrown instanceof WebAssembly.RuntimeError) return true;
-  // A stack overflow inside of wasm leaves its own stack pointer where it was. Errors with a code are ours, whatever they say.
-  return thrown instanceof Error && !('code' in thrown) && /call stack|recursion/i.test(thrown.message);
-}
-
-const SMALLER = 'Release sessions that are not needed, or use smaller inputs or a smaller model.';
-
-function crash(thrown: unknown, outOfMemory: boolean): ErrorObject {
-  return {
-    code: 'RUNTIME_CRASH',
-    message: `The WebAssembly module of this session ${outOfMemory ? 'ran out of memory' : 'crashed'} (${describe(thrown)})`,
-    hint: `This session is lost, others are not: create a new one. ${outOfMemory ? SMALLER : 'Please report the model that did it.'}`,
-    cause: (thrown as Error).stack,
-  };
-}
-
-function explain(thrown: unknown): ErrorObject {
-  const object = toObject(thrown);
-  // What browsers throw for a buffer that is too large.
-  if (!(thrown instanceof RangeError && /alloc|memory|invalid .*array.* length|too large/i.test(thrown.message))) return object;
-  return { ...object, code: 'OUT_OF_MEMORY', hint: SMALLER };
 }
