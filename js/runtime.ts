@@ -70,7 +70,7 @@ function whyOne({ engineOnly }: OpenRequest): string | undefined {
 }
 
 /** Milliseconds that a run which may be cancelled goes on before messages get a turn. */
-const SLICE = 8;
+const SLICE = 4;
 
 /** One session. Calls come one after the other. */
 export class Runtime {

@@ -8,6 +8,7 @@ async function main() {
   const photo = jpeg.decode(readFileSync(join(__dirname, 'assets/coffee.jpg')), { useTArray: true });
   const [best] = await classifier.classify(photo);
   console.log(best.label, best.score.toFixed(3));
+  await classifier.release();
 }
 
 main();
