@@ -4,13 +4,9 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { hashOutputs, readTensor } from '../js/lib/tensor-proto.mjs';
 import { openChromium, readBytes, readJson } from './lib/chromium.mjs';
-import { openSite } from './lib/site.mjs';
-import { Browser } from './lib/webdriver.mjs';
-import { DEMO_FOLDERS } from '../../scripts/serve.mjs';
+import { openHashPage } from './lib/hash-page.mjs';
 
 const PHOTOS = 5;
-const PAGE = '/tests/e2e/pages/index.html';
-const PATIENCE_MS = 60_000;
 const SIMD128 = '/dist/engine.wasm';
 const RELAXED = '/dist/engine-relaxed.wasm';
 const THREADS = '/dist/engine-threads.wasm';
@@ -46,27 +42,9 @@ const PLACES = {
     const page = await browser.openPage();
     return { run: (job) => page.evaluate((job) => hashRuns(job), job), close: browser.close };
   },
-  firefox: (isolated) => openWebDriver('firefox', isolated),
-  webkit: (isolated) => openWebDriver('webkit', isolated),
+  firefox: (isolated) => openHashPage('firefox', isolated),
+  webkit: (isolated) => openHashPage('webkit', isolated),
 };
-
-async function openWebDriver(name, isolated) {
-  const site = await openSite({ isolated, folders: [...DEMO_FOLDERS, 'tests/e2e', 'tests/js/lib', '.cache/fixtures'] });
-  let browser;
-  const close = async () => {
-    await browser?.close();
-    await site.close();
-  };
-  try {
-    browser = await Browser.start(name);
-    await browser.goto(site.origin + PAGE);
-    await browser.waitFor(() => globalThis.ready === true, { timeout: PATIENCE_MS, what: 'the page is ready' });
-  } catch (error) {
-    await close();
-    throw error;
-  }
-  return { run: (job) => browser.evaluateAsync((job) => globalThis.hashRuns(job), job), close };
-}
 
 describe('the same bytes everywhere', () => {
   const expected = new Map();

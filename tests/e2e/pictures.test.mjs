@@ -12,7 +12,7 @@ describe('pictures in Chromium', () => {
     browser = await openChromium();
     page = await browser.openPage();
     await page.evaluate(async (labels) => {
-      const { meansInput, meansModel } = await import('/tests/js/lib/onnx.mjs');
+      const { meansInput, meansModel } = await import('/tests/js/lib/means-model.mjs');
       const create = (options) => tractlet.ImageClassifier.create(meansModel(), { input: meansInput(), output: { activation: 'none' }, labels, ...options });
       /** A canvas of one colour, or of several columns. */
       const paint = (...colors) => {
@@ -236,7 +236,7 @@ describe('pictures in Chromium', () => {
     const outcome = await bare.evaluate(async (labels) => {
       delete HTMLVideoElement.prototype.requestVideoFrameCallback;
       delete globalThis.MediaStreamTrackProcessor;
-      const { meansInput, meansModel } = await import('/tests/js/lib/onnx.mjs');
+      const { meansInput, meansModel } = await import('/tests/js/lib/means-model.mjs');
       const classifier = await tractlet.ImageClassifier.create(meansModel(), { input: meansInput(), labels });
       const canvas = document.createElement('canvas');
       Object.assign(canvas, { width: 16, height: 16 });

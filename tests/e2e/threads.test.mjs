@@ -6,15 +6,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DIST } from '../../scripts/lib/paths.mjs';
-import { DEMO_FOLDERS } from '../../scripts/serve.mjs';
 import { openChromium, readJson } from './lib/chromium.mjs';
-import { openSite } from './lib/site.mjs';
+import { openHashPage } from './lib/hash-page.mjs';
 import { countTasks } from './lib/tasks.mjs';
-import { Browser } from './lib/webdriver.mjs';
-
-const PAGE = '/tests/e2e/pages/index.html';
-const FOLDERS = [...DEMO_FOLDERS, 'tests/e2e', 'tests/js/lib', '.cache/fixtures'];
-const PATIENCE_MS = 60_000;
 
 const { file, photos } = readJson('.cache/fixtures/models/index.json').find(({ committed }) => committed);
 const JOB = { model: `/${file}`, inputs: photos.slice(0, 1).map(({ input }) => `/${input}`) };
@@ -91,8 +85,7 @@ describe('Chromium, on an isolated page', () => {
 });
 
 describe('a helper that crashes', () => {
-  let site;
-  let browser;
+  let page;
   before(async () => {
     // A helper that traps as soon as it is called.
     const broken = readFileSync(join(DIST, 'worker.js'), 'utf8').replace(/\.help\(\)/, '.helpless()');
@@ -100,18 +93,12 @@ describe('a helper that crashes', () => {
     const answers = {
       '/dist/worker.js': (request, response) => response.setHeader('content-type', 'text/javascript').end(broken),
     };
-    site = await openSite({ isolated: true, folders: FOLDERS, answers });
-    browser = await Browser.start('firefox');
-    await browser.goto(site.origin + PAGE);
-    await browser.waitFor(() => globalThis.ready === true, { timeout: PATIENCE_MS, what: 'the page is ready' });
+    page = await openHashPage('firefox', true, answers);
   });
-  after(async () => {
-    await browser?.close();
-    await site?.close();
-  });
+  after(() => page?.close());
 
   test('ends its session, and no other', async () => {
-    const result = await browser.evaluateAsync(async (job) => {
+    const result = await page.browser.evaluateAsync(async (job) => {
       const alone = await globalThis.tractlet.InferenceSession.create(job.model, { threads: 1 });
       const { error, value } = await globalThis.attempt(() => globalThis.hashRuns({ ...job, options: { threads: 2 } }));
       const feeds = await globalThis.loadFeeds(job.inputs);
@@ -126,26 +113,8 @@ describe('a helper that crashes', () => {
 });
 
 describe('where there are no threads', () => {
-  const openPage = async (name, isolated) => {
-    const site = await openSite({ isolated, folders: FOLDERS });
-    let browser;
-    const close = async () => {
-      await browser?.close();
-      await site.close();
-    };
-    try {
-      browser = await Browser.start(name);
-      await browser.goto(site.origin + PAGE);
-      await browser.waitFor(() => globalThis.ready === true, { timeout: PATIENCE_MS, what: 'the page is ready' });
-    } catch (error) {
-      await close();
-      throw error;
-    }
-    return { run: (job) => browser.evaluateAsync((value) => globalThis.hashRuns(value), job), log: site.log, close };
-  };
-
   test('a page that is not isolated runs on one, loads nothing for more, and says why', async () => {
-    const page = await openPage('firefox', false);
+    const page = await openHashPage('firefox', false);
     try {
       const result = await page.run({ ...JOB, options: { threads: 2 } });
       assert.equal(result.threads, 1);
@@ -159,7 +128,7 @@ describe('where there are no threads', () => {
 
   // WebKitGTK shares no memory with workers, although it calls the page isolated.
   test('WebKitGTK falls back to one', { skip: process.platform !== 'linux' && 'WebKitGTK is for Linux' }, async () => {
-    const page = await openPage('webkit', true);
+    const page = await openHashPage('webkit', true);
     try {
       const result = await page.run({ ...JOB, options: { threads: 2 } });
       assert.equal(result.threads, 1);

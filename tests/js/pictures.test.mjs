@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { meansInput, meansModel } from './lib/onnx.mjs';
+import { meansInput, meansModel } from './lib/means-model.mjs';
 
 const root = new URL('../../', import.meta.url);
 const { ImageClassifier, InferenceSession, Tensor } = await import(new URL('dist/index.js', root).href);

@@ -26,12 +26,12 @@ function join(pieces) {
   return bytes;
 }
 
-const FLOAT = 1;
+const ELEMENTS = { float32: 1, float16: 10 };
 const INTS = 7;
 
-function valueInfo([name, shape]) {
+function valueInfo([name, shape, type = 'float32']) {
   const dims = shape.flatMap((size) => field(1, typeof size === 'number' ? field(1, size) : field(2, size)));
-  return [...field(1, name), ...field(2, field(1, [...field(1, FLOAT), ...field(2, dims)]))];
+  return [...field(1, name), ...field(2, field(1, [...field(1, ELEMENTS[type]), ...field(2, dims)]))];
 }
 
 function node({ op, inputs, outputs, name = op, ints = {} }) {
@@ -47,16 +47,16 @@ function node({ op, inputs, outputs, name = op, ints = {} }) {
 
 const initializer = ([name, dims, values]) => [
   ...dims.flatMap((size) => field(1, size)),
-  ...field(2, FLOAT),
+  ...field(2, ELEMENTS.float32),
   ...field(8, name),
   ...field(9, [new Uint8Array(Float32Array.from(values).buffer)]),
 ];
 
 /**
- * A model of float32 tensors.
+ * A model, its weights being float32.
  *
  * @param model.nodes [{ op, inputs, outputs, ints }], the last for attributes that are lists of whole numbers
- * @param model.inputs [[name, shape]], sizes or the names of symbolic ones
+ * @param model.inputs [[name, shape, type]]: sizes or the names of symbolic ones, and an element type, by default float32
  * @param model.outputs likewise
  * @param model.constants [[name, shape, values]]
  * @param model.metadata custom entries
