@@ -94,7 +94,8 @@ export interface ClassSelection {
 export interface ClassifierOutput extends ClassSelection {
   /**
    * `softmax` where one class of all is meant, `sigmoid` where each is for itself (multi-label), `none` for outputs that
-   * are scores already. `auto`, the default: none when the outputs are probabilities, otherwise softmax.
+   * are scores already. `auto`, the default: none when the outputs are probabilities (those of 8 bits are taken for such,
+   * in 256ths), otherwise softmax.
    */
   readonly activation?: 'softmax' | 'sigmoid' | 'none' | 'auto' | undefined;
 }

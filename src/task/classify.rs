@@ -52,6 +52,7 @@ pub enum Activation {
     /// The outputs are the scores.
     None,
     /// `None` when every row already is a probability distribution (all in 0..=1, sum 1 within 0.01), else `Softmax`.
+    /// Outputs of 8 bits are taken for probabilities that the model has quantized, see [`quantized_probability`].
     #[default]
     Auto,
 }
@@ -68,8 +69,8 @@ pub struct Class {
 /// The best classes of each row of `scores`, best first; of equal ones the lower index first.
 ///
 /// The shape is `[classes]`, `[batch, classes]` or `[batch, classes, 1, 1]`; elements are float32, float16, uint8, int8
-/// or int32. Integers are taken as they are: with a scale of their own, softmax of them means little, though the order
-/// is right. NaN ranks last, has no part in the softmax of the others and passes no threshold.
+/// or int32. Unless `Auto` finds out what they are, integers are taken as they are: with a scale of their own, softmax of
+/// them means little, though the order is right. NaN ranks last, has no part in the softmax of the others and passes no threshold.
 ///
 /// # Errors
 /// `InputShape`, `InputType`, `InvalidOption` for a threshold that is NaN and for a class that there is not,
@@ -77,8 +78,7 @@ pub struct Class {
 pub fn classify(scores: &Tensor, spec: &ClassifySpec) -> Result<Vec<Vec<Class>>> {
     let (rows, classes) = rows_and_classes(scores)?;
     let ranker = Ranker::new(spec, classes)?;
-    let values = to_f32(scores)?;
-    let activation = activation_of(spec, &values, classes);
+    let (values, activation) = outputs(scores, spec, classes)?;
     let mut results = reserved(rows)?;
     for row in values.chunks_exact(classes) {
         results.push(ranker.best(row, &Score::new(activation, row))?);
@@ -113,8 +113,8 @@ pub fn classify_smoothed(
         .with_hint("start anew for each stream"));
     }
     let ranker = Ranker::new(spec, classes)?;
-    let values = to_f32(scores)?;
-    let score = Score::new(activation_of(spec, &values, classes), &values);
+    let (values, activation) = outputs(scores, spec, classes)?;
+    let score = Score::new(activation, &values);
     let mut latest = reserved(classes)?;
     latest.extend(values.iter().map(|&value| score.of(value)));
     if !average.is_empty() {
@@ -130,13 +130,26 @@ pub fn classify_smoothed(
     ranker.best(average, &Score::Same)
 }
 
-/// `Auto` decided, for all rows at once.
-fn activation_of(spec: &ClassifySpec, values: &[f32], classes: usize) -> Activation {
-    match spec.activation.unwrap_or_default() {
-        Activation::Auto if values.chunks_exact(classes).all(are_probabilities) => Activation::None,
-        Activation::Auto => Activation::Softmax,
-        chosen => chosen,
-    }
+/// The model's outputs as numbers, and what makes scores of them: `Auto` decided, for all rows at once.
+fn outputs(scores: &Tensor, spec: &ClassifySpec, classes: usize) -> Result<(Vec<f32>, Activation)> {
+    let mut values = to_f32(scores)?;
+    let activation = match (spec.activation.unwrap_or_default(), scores.data_type()) {
+        (Activation::Auto, DataType::Uint8 | DataType::Int8) => {
+            let zero = if scores.data_type() == DataType::Int8 { -128.0 } else { 0.0 };
+            values.iter_mut().for_each(|value| *value = quantized_probability(*value, zero));
+            Activation::None
+        }
+        (Activation::Auto, _) if values.chunks_exact(classes).all(are_probabilities) => Activation::None,
+        (Activation::Auto, _) => Activation::Softmax,
+        (chosen, _) => chosen,
+    };
+    Ok((values, activation))
+}
+
+/// TensorFlow Lite's 8-bit quantization specification fixes the scale of Softmax and Logistic to 1/256 and their zero point
+/// to the lowest value. Other models rarely end in integers.
+fn quantized_probability(value: f32, zero: f32) -> f32 {
+    (value - zero) / 256.0
 }
 
 /// What of a row is wanted.
@@ -397,6 +410,17 @@ mod tests {
                 assert!(same, "{activation:?} {values:?}: {class:?}, expected {want}");
             }
         }
+    }
+
+    #[test]
+    fn auto_takes_8_bits_for_quantized_probabilities() {
+        let scores = |tensor: Tensor| {
+            let [best] = &classify(&tensor, &spec(3, Activation::Auto)).unwrap()[..] else { panic!("one row") };
+            best.iter().map(|class| (class.index, class.score)).collect::<Vec<_>>()
+        };
+        let expected = [(1, 255.0 / 256.0), (2, 0.25), (0, 0.0)];
+        assert_eq!(scores(Tensor::from_slice(&[3], &[0u8, 255, 64]).unwrap()), expected);
+        assert_eq!(scores(Tensor::from_slice(&[3], &[-128i8, 127, -64]).unwrap()), expected);
     }
 
     #[test]
