@@ -117,16 +117,24 @@ impl ConvWeights {
             if let Some(slot) = packed.zero_points.get_mut(column) {
                 *slot = z;
             }
+            let row = &weights[n * k..][..k];
             let blocks = &mut packed.blocks[column / PANEL * steps..][..steps];
-            for (block, values) in blocks.iter_mut().zip(weights[n * k..][..k].chunks(4)) {
-                let four = &mut block.0[column % PANEL * 4..][..4];
+            // Pages do this before their first answer, when browsers have not optimised the code yet: few instructions.
+            let (fours, rest) = row.as_chunks::<4>();
+            for (block, four) in blocks.iter_mut().zip(fours) {
+                block.0.as_chunks_mut::<4>().0[column % PANEL] = *four;
+            }
+            if let Some(block) = blocks.get_mut(fours.len()) {
+                let four = &mut block.0.as_chunks_mut::<4>().0[column % PANEL];
                 four.fill(z);
-                four[..values.len()].copy_from_slice(values);
-                for &w in values {
-                    let difference = w as i32 - z as i32;
-                    packed.sums[column] = packed.sums[column].wrapping_add(difference);
-                    packed.magnitudes[column] = packed.magnitudes[column].saturating_add(difference.unsigned_abs());
-                }
+                four[..rest.len()].copy_from_slice(rest);
+            }
+            // Parts of which the sums cannot overflow.
+            for part in row.chunks(1 << 16) {
+                let differences = part.iter().map(|&w| w as i32 - z as i32);
+                let magnitude = differences.clone().map(i32::unsigned_abs).sum();
+                packed.sums[column] = packed.sums[column].wrapping_add(differences.sum());
+                packed.magnitudes[column] = packed.magnitudes[column].saturating_add(magnitude);
             }
         }
         packed
