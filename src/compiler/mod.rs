@@ -16,6 +16,7 @@ mod onnx;
 mod quantized;
 mod registry;
 mod shapes;
+mod softmax;
 mod tensors;
 
 use std::collections::HashMap;

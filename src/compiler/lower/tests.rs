@@ -362,15 +362,17 @@ fn apart(bytes: &[u8], seed: u64) -> Result<f32, String> {
     Ok(worst)
 }
 
-/// Seeds where tract's rewriting gives other numbers, such as for slices along the axis of a Softmax before them.
-/// onnxruntime agrees with the steps in all of them.
-const TRACT_DIFFERS: [u64; 6] = [302, 1093, 3404, 3695, 4197, 5941];
+/// Seeds where tract's rewriting gives other numbers, why is not known. onnxruntime agrees with the steps in both.
+const TRACT_DIFFERS: [u64; 2] = [3404, 5941];
+
+/// Seeds of slices along the axis of a Softmax before them, which tract would exchange: see softmax.rs.
+const SLICED_SOFTMAX: [u64; 4] = [302, 1093, 3695, 4197];
 
 #[test]
 fn lowered_graphs_compute_what_whole_graphs_do() {
     let mut failures = Vec::new();
     let seeds = std::env::var("SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(400);
-    for seed in 0..seeds {
+    for seed in (0..seeds).chain(SLICED_SOFTMAX) {
         let mut net = Net::new(seed);
         while net.values.len() < 9 {
             net.grow();
