@@ -1,5 +1,6 @@
 // LiteRT.js, TensorFlow Lite for the web, on the CPU (XNNPACK): the build with relaxed SIMD, which is what browsers that
 // have it get.
+import { channelsLast } from '../lib/channels-last.mjs';
 
 export const name = 'litert';
 export const format = 'tflite';
@@ -29,16 +30,6 @@ export async function loadBuild(base, file, build) {
 
 export const load = (base) => loadBuild(base, `${BUILDS[0]}.js`, 'relaxed-simd');
 export const loadCompatible = (base) => loadBuild(base, `${BUILDS[1]}.js`, 'simd128');
-
-/** [1, C, H, W] to [1, H, W, C]. */
-function channelsLast(data, [, channels, height, width]) {
-  const result = new Float32Array(data.length);
-  const area = height * width;
-  for (let channel = 0; channel < channels; channel += 1) {
-    for (let at = 0; at < area; at += 1) result[at * channels + channel] = data[channel * area + at];
-  }
-  return result;
-}
 
 const quantize = (data, { scale, zeroPoint }) => Uint8Array.from(data, (value) => Math.min(255, Math.max(0, Math.round(value / scale) + zeroPoint)));
 

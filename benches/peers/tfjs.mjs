@@ -1,4 +1,5 @@
 // TensorFlow.js on its WebAssembly backend (XNNPACK, SIMD): float only, so it runs the float form of a net.
+import { channelsLast } from '../lib/channels-last.mjs';
 
 export const name = 'tfjs';
 export const format = 'tfjs';
@@ -35,16 +36,6 @@ function readArtifacts(bytes) {
   const { modelTopology, weightSpecs } = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
   const start = bytes.byteOffset + 4 + length;
   return { format: 'graph-model', modelTopology, weightSpecs, weightData: bytes.buffer.slice(start, bytes.byteOffset + bytes.length) };
-}
-
-/** [1, C, H, W] to [1, H, W, C]. */
-function channelsLast(data, [, channels, height, width]) {
-  const result = new Float32Array(data.length);
-  const area = height * width;
-  for (let channel = 0; channel < channels; channel += 1) {
-    for (let at = 0; at < area; at += 1) result[at * channels + channel] = data[channel * area + at];
-  }
-  return result;
 }
 
 export async function open(tf, bytes) {

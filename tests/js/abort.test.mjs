@@ -4,8 +4,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
+import { held } from './lib/held.mjs';
 import { convModel } from './lib/onnx-model.mjs';
 import { installWindow } from './lib/window.mjs';
 
@@ -52,19 +51,6 @@ async function abortAfter(session, feeds, milliseconds) {
   return settled;
 }
 
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc');
-
-/** Bytes that JavaScript and the wasm memories take in this thread once all garbage is gone. */
-async function held() {
-  for (let i = 0; i < 4; i++) {
-    collect();
-    await sleep(20);
-  }
-  const { heapUsed, external } = process.memoryUsage();
-  return heapUsed + external;
-}
-
 for (const worker of [false, true]) {
   const where = worker ? 'in a worker' : 'in the thread';
 
@@ -87,11 +73,11 @@ for (const worker of [false, true]) {
     };
     await abort(100);
     const memory = await session.memory();
-    const before = await held();
+    const { own: before } = await held();
     await abort(ABORTS);
     assert.deepEqual(bytesOf(await session.run(feeds)), want);
     assert.deepEqual(await session.memory(), memory);
-    const growth = ((await held()) - before) / MB;
+    const growth = ((await held()).own - before) / MB;
     t.diagnostic(`aborted within ${limit.toFixed(1)} ms; ${JSON.stringify(counts)}; ${growth.toFixed(2)} MB more`);
     assert.ok(counts.AbortError > 0.3 * ABORTS, `${JSON.stringify(counts)}`);
     assert.ok(growth < 1, `${growth} MB more`);

@@ -4,9 +4,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
+import { held } from './lib/held.mjs';
 import { readTensor } from './lib/tensor-proto.mjs';
 
 const RUNS = 10_000;
@@ -24,21 +22,7 @@ const model = await readFile(new URL('model.onnx', folder));
 const { name, type, data, dims } = readTensor(await readFile(new URL('sample_0/input_0.pb', folder)));
 const feeds = { [name]: new Tensor(type, data, dims) };
 
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc');
-
-/** Bytes that the process holds once all garbage is gone: JavaScript's and the wasm memories, and what the system says. */
-async function held() {
-  for (let i = 0; i < 4; i++) {
-    collect();
-    // What is freed by finalizers goes with the next round.
-    await sleep(20);
-  }
-  const { heapUsed, external, rss } = process.memoryUsage();
-  return { own: heapUsed + external, resident: rss };
-}
-
-/** How much more that is after `work`, in MB. */
+/** How much more is held after `work`, in MB. */
 async function growth(work) {
   const before = await held();
   await work();
