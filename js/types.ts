@@ -152,9 +152,10 @@ export interface RuntimeInfo {
   readonly build: 'simd128' | 'relaxed';
   /**
    * How 8-bit products are added up here, as the engine found when it started: `usdot` or `sdot` where the relaxed dot
-   * product is exact, `pairs` of 16-bit products elsewhere. The results are the same.
+   * product is exact, `maddubs` where two products are added up in 16 bits, `pairs` of 16-bit numbers elsewhere. The
+   * results are the same.
    */
-  readonly dot: 'pairs' | 'usdot' | 'sdot';
+  readonly dot: 'pairs' | 'usdot' | 'sdot' | 'maddubs';
   /** How many threads share the work. The results are the same for any number. */
   readonly threads: number;
   /** Why there are not more, in a short sentence; absent where there are as many as were asked for, or as are good. */

@@ -109,7 +109,7 @@ same<typeof session.modelMetadata.producerName, string>();
 same<typeof session.runtime.worker, boolean>();
 same<typeof session.runtime.compiler, boolean>();
 same<typeof session.runtime.build, 'simd128' | 'relaxed'>();
-same<typeof session.runtime.dot, 'pairs' | 'usdot' | 'sdot'>();
+same<typeof session.runtime.dot, 'pairs' | 'usdot' | 'sdot' | 'maddubs'>();
 same<keyof typeof session.runtime, 'version' | 'build' | 'dot' | 'threads' | 'threadsReason' | 'worker' | 'subgraphs' | 'compiler'>();
 same<Awaited<ReturnType<typeof session.memory>>['wasmBytes'], number>();
 same<Awaited<ReturnType<typeof session.memory>>['engine' | 'compiler'], number>();

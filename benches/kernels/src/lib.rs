@@ -27,12 +27,22 @@ struct Bench {
 static mut BENCH: Option<Bench> = None;
 
 fn dot(code: u32) -> Dot {
-    [Dot::Pairs, Dot::Usdot, Dot::Sdot][code as usize]
+    [Dot::Pairs, Dot::Usdot, Dot::Sdot, Dot::Maddubs][code as usize]
 }
 
 /// Small numbers, which no lowering of the relaxed dot product saturates.
 fn bytes(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i * 7 % 61) as u8).collect()
+}
+
+/// Weights as models have them: sums of random numbers, the largest of them extreme.
+fn weights(len: usize) -> Vec<i8> {
+    let mut state = 1u32;
+    let mut uniform = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 16 & 63) as i32 - 31
+    };
+    (0..len).map(|_| (uniform() + uniform() + uniform() + uniform()).clamp(-127, 127) as i8).collect()
 }
 
 /// The code of what the probe finds.
@@ -42,10 +52,11 @@ pub extern "C" fn probed() -> u32 {
         Dot::Pairs => 0,
         Dot::Usdot => 1,
         Dot::Sdot => 2,
+        Dot::Maddubs => 3,
     }
 }
 
-/// Makes a convolution ready; `pad` on all sides.
+/// Makes a convolution ready; `pad` on all sides; with small weights where the dot product may saturate.
 #[unsafe(no_mangle)]
 pub extern "C" fn conv_new(
     code: u32,
@@ -68,7 +79,11 @@ pub extern "C" fn conv_new(
         pads: [pad; 2],
     };
     let shape = ConvShape { window, channels, groups: 1 };
-    let values: Vec<i8> = (0..channels * kernel * kernel * c).map(|i| (i * 5 % 31) as i8 - 15).collect();
+    let len = channels * kernel * kernel * c;
+    let values = match dot(code) {
+        Dot::Usdot | Dot::Sdot => (0..len).map(|i| (i * 5 % 31) as i8 - 15).collect(),
+        Dot::Pairs | Dot::Maddubs => self::weights(len),
+    };
     let weights = ConvWeights::new(dot(code), &shape, &values, &[weight_zero_point as i8]);
     let multipliers: Vec<f32> = (0..channels).map(|n| 1e-4 * (n % 7 + 1) as f32).collect();
     let prepared = weights.prepare(

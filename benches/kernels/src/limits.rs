@@ -59,3 +59,37 @@ macro_rules! limit {
 limit!(limit_pairs, 5, |b, x, sum| i32x4_add(sum, i32x4_dot_i16x8(b, x)));
 #[cfg(target_feature = "relaxed-simd")]
 limit!(limit_bytes, 6, i32x4_relaxed_dot_i8x16_i7x16_add);
+
+/// As the others, for sums of two products that are added up in 16 bits: `STEPS` quads of each column, two at a time.
+#[cfg(target_feature = "relaxed-simd")]
+#[unsafe(no_mangle)]
+pub extern "C" fn limit_maddubs(times: usize) -> i32 {
+    const ROWS: usize = 4;
+    let mut total = i32x4_splat(0);
+    let ones = std::hint::black_box(i16x8_splat(1));
+    for _ in 0..times {
+        let mut sums = [[i32x4_splat(0); 2]; ROWS];
+        let (mut a, mut b) = ((&raw const A).cast::<u8>(), (&raw const B).cast::<u8>());
+        for _ in 0..STEPS / 2 {
+            // SAFETY: 64 steps of 32 and 64 bytes lie inside.
+            unsafe {
+                let [p0, p1, q0, q1] = [0, 16, 32, 48].map(|at| v128_load(b.add(at).cast()));
+                for i in 0..ROWS {
+                    let x = v128_load32_splat(a.add(8 * i).cast());
+                    let y = v128_load32_splat(a.add(8 * i + 4).cast());
+                    let pairs = |p: v128, q: v128| {
+                        i16x8_add(i16x8_relaxed_dot_i8x16_i7x16(p, x), i16x8_relaxed_dot_i8x16_i7x16(q, y))
+                    };
+                    sums[i][0] = i32x4_add(sums[i][0], i32x4_dot_i16x8(pairs(p0, q0), ones));
+                    sums[i][1] = i32x4_add(sums[i][1], i32x4_dot_i16x8(pairs(p1, q1), ones));
+                }
+                a = a.add(8 * ROWS);
+                b = b.add(64);
+            }
+        }
+        for s in sums {
+            total = i32x4_add(total, i32x4_add(s[0], s[1]));
+        }
+    }
+    i32x4_extract_lane::<0>(total)
+}

@@ -161,7 +161,10 @@ pub fn conv<S: Source + ?Sized>(plan: &Conv, loader: &mut Loader<S>) -> Result<B
         ZeroPoint::Dynamic(parameters) => (kernel.prepare(0, &lists), Some(Dynamic { lists, parameters })),
     };
     let positions = product(&[plan.window.input[0], plan.window.output[0], plan.window.output[1]]);
-    let name = choice.name(loader.dot);
+    let name = choice.name(match &kernel {
+        Kernel::Product(weights) => weights.dot(),
+        Kernel::Depthwise(_) => loader.dot,
+    });
     Ok(Box::new(Convolution { plan: plan.clone(), kernel, name, prepared, dynamic, result, positions }))
 }
 

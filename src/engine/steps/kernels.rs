@@ -20,15 +20,16 @@ impl ConvKernel {
     }
 
     /// What the profile calls it. Instructions by the answer of [`crate::kernels::isa::probe`]: pairs of 16-bit numbers
-    /// in tiles of 5 x 8, or the relaxed dot product in tiles of 6 x 8.
+    /// in tiles of 5 x 8, or the relaxed dot product in tiles of 6 x 8, or 4 x 8 where it adds up two products only.
     pub fn name(self, dot: Dot) -> &'static str {
         match (self, dot) {
-            (Self::Depthwise, Dot::Pairs) => "depthwise conv, pairs",
+            (Self::Depthwise, Dot::Pairs | Dot::Maddubs) => "depthwise conv, pairs",
             (Self::Depthwise, Dot::Usdot) => "depthwise conv, usdot",
             (Self::Depthwise, Dot::Sdot) => "depthwise conv, sdot",
             (Self::Product, Dot::Pairs) => "conv, pairs 5x8",
             (Self::Product, Dot::Usdot) => "conv, usdot 6x8",
             (Self::Product, Dot::Sdot) => "conv, sdot 6x8",
+            (Self::Product, Dot::Maddubs) => "conv, maddubs 4x8",
         }
     }
 }
@@ -74,7 +75,8 @@ mod tests {
             assert_eq!(ConvKernel::of(&conv(c, channels, groups)), kernel, "{c} to {channels} in {groups}");
         }
         // In builds without relaxed SIMD the answer of the probe is always the first.
-        let names = [Dot::Pairs, Dot::Usdot, Dot::Sdot].map(|dot| (ConvKernel::Product.name(dot), dot.name()));
+        let names =
+            [Dot::Pairs, Dot::Usdot, Dot::Sdot, Dot::Maddubs].map(|dot| (ConvKernel::Product.name(dot), dot.name()));
         assert!(names.iter().all(|(kernel, dot)| kernel.contains(dot)));
         #[cfg(not(target_feature = "relaxed-simd"))]
         assert_eq!(crate::kernels::isa::probe(), Dot::Pairs);

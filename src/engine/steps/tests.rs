@@ -67,7 +67,7 @@ impl Case {
 
     /// Runs the step whole, in stretches of all sizes in any order, and on several threads.
     fn check(mut self, operation: Operation) {
-        for dot in [Dot::Pairs, Dot::Usdot, Dot::Sdot] {
+        for dot in [Dot::Pairs, Dot::Usdot, Dot::Sdot, Dot::Maddubs] {
             self.check_with(operation.clone(), dot);
         }
     }

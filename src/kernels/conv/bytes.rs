@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::kernel::{Kernel, Sums};
+use super::kernel::{Kernel, Rows, Sums};
 #[cfg(not(target_arch = "wasm32"))]
 use super::scalar as arch;
 #[cfg(target_arch = "wasm32")]
@@ -20,14 +20,12 @@ pub(super) type Usdot = Bytes<arch::Relaxed>;
 #[cfg(all(target_arch = "wasm32", not(test)))]
 pub(super) type Sdot = Bytes<arch::Relaxed>;
 
-/// Rows of bytes, and panels as they are packed.
-pub(super) struct Bytes<D>(PhantomData<D>);
+/// Rows of bytes.
+pub(super) struct ByteRows;
 
-impl<D: arch::ByteDot> Kernel for Bytes<D> {
+impl Rows for ByteRows {
     const ELEMENT: usize = 1;
     const CHUNK: usize = arch::COPY_CHUNK;
-    const WIDE: bool = false;
-    const FEW: usize = 12;
 
     #[inline(always)]
     unsafe fn copy(from: *const u8, to: *mut u8, len: usize, mask: u8) {
@@ -40,10 +38,18 @@ impl<D: arch::ByteDot> Kernel for Bytes<D> {
     }
 
     fn sum(row: &[u8], mask: u8) -> i32 {
-        let sum = row.iter().fold(0i32, |sum, &e| sum.wrapping_add((e ^ mask) as i32));
         // e as signed is (e ^ 128) - 128.
-        sum.wrapping_sub((row.len() as i32).wrapping_mul(mask as i32))
+        arch::sum_run(row, mask).wrapping_sub((row.len() as i32).wrapping_mul(mask as i32))
     }
+}
+
+/// Rows of bytes, and panels as they are packed.
+pub(super) struct Bytes<D>(PhantomData<D>);
+
+impl<D: arch::ByteDot> Kernel for Bytes<D> {
+    type Rows = ByteRows;
+    const WIDE: bool = false;
+    const FEW: usize = 12;
 
     #[inline(always)]
     unsafe fn tile<const M: usize>(a: *const u8, stride: usize, b: *const u8, steps: usize, first: Sums) -> [Sums; M] {

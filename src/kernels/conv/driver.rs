@@ -9,7 +9,9 @@ use std::ops::Range;
 use super::bytes::{Sdot, Usdot};
 use super::finish::{Kind, Out};
 use super::gather::Source;
-use super::kernel::{Kernel, Pairs, finish, initial, widen_panel};
+use super::kernel::{Kernel, Pairs, Rows, finish, initial, widen_panel};
+#[cfg(any(test, not(target_arch = "wasm32"), target_feature = "relaxed-simd"))]
+use super::maddubs::Maddubs;
 use super::panel::{Panel, Pointer};
 use super::weights::{Columns, PANEL};
 use crate::kernels::isa::Dot;
@@ -18,6 +20,8 @@ use crate::kernels::isa::Dot;
 const PAIRS_ROWS: usize = 5;
 /// Rows of a tile of bytes.
 const BYTES_ROWS: usize = 6;
+/// Rows of a tile of bytes whose products are added up in 16 bits first.
+pub(super) const MADDUBS_ROWS: usize = 4;
 /// Turns u8 into s8, less 128.
 pub(in crate::kernels) const SIGN: u8 = 0x80;
 /// Bytes of a block of rows to aim at.
@@ -34,8 +38,10 @@ pub(super) const BLOCK: usize = 4 * PANEL;
 /// The right operand.
 #[derive(Clone, Copy)]
 pub(super) struct Right<'a> {
-    /// Packed: `groups * panels * steps` blocks of 32 bytes.
+    /// Packed: `groups * panels * steps` blocks of 32 bytes, or programs.
     pub blocks: &'a [u8],
+    /// Where there are programs: block at which each begins, and behind the last.
+    pub starts: &'a [u32],
     pub steps: usize,
     /// Of each group.
     pub panels: usize,
@@ -54,8 +60,13 @@ impl<'a> Right<'a> {
         assert!(self.groups == 1 && panels.end <= self.panels, "panels of a product without groups");
         let lanes = panels.start * PANEL..panels.end * PANEL;
         let Columns { bias, multipliers, addend, zero_points, kind } = self.columns;
+        let (blocks, starts) = match self.starts {
+            [] => (&self.blocks[panels.start * self.steps * BLOCK..panels.end * self.steps * BLOCK], &[][..]),
+            starts => (self.blocks, &starts[panels.start..=panels.end]),
+        };
         Self {
-            blocks: &self.blocks[panels.start * self.steps * BLOCK..panels.end * self.steps * BLOCK],
+            blocks,
+            starts,
             panels: panels.len(),
             outputs: self.outputs.min(lanes.end).saturating_sub(lanes.start),
             columns: Columns {
@@ -67,6 +78,17 @@ impl<'a> Right<'a> {
             },
             ..*self
         }
+    }
+}
+
+impl Right<'_> {
+    /// The panel `index`, counted through the groups.
+    fn panel(&self, index: usize) -> &[u8] {
+        let (start, end) = match self.starts {
+            [] => (index * self.steps, (index + 1) * self.steps),
+            starts => (starts[index] as usize, starts[index + 1] as usize),
+        };
+        &self.blocks[start * BLOCK..end * BLOCK]
     }
 }
 
@@ -88,6 +110,7 @@ fn sizes(dot: Dot) -> (usize, usize) {
     match dot {
         Dot::Pairs => (2, PAIRS_ROWS),
         Dot::Usdot | Dot::Sdot => (1, BYTES_ROWS),
+        Dot::Maddubs => (1, MADDUBS_ROWS),
     }
 }
 
@@ -159,6 +182,8 @@ pub(super) fn multiply(
         Dot::Usdot => run::<Usdot, BYTES_ROWS>(source, 0, right, to, rows, scratch),
         #[cfg(any(test, not(target_arch = "wasm32"), target_feature = "relaxed-simd"))]
         Dot::Sdot => run::<Sdot, BYTES_ROWS>(source, SIGN, right, to, rows, scratch),
+        #[cfg(any(test, not(target_arch = "wasm32"), target_feature = "relaxed-simd"))]
+        Dot::Maddubs => run::<Maddubs, MADDUBS_ROWS>(source, 0, right, to, rows, scratch),
         #[cfg(not(any(test, not(target_arch = "wasm32"), target_feature = "relaxed-simd")))]
         _ => unreachable!("replaced when packing"),
     }
@@ -173,8 +198,8 @@ fn run<K: Kernel, const M: usize>(
     rows: Range<usize>,
     mut scratch: &mut [u8],
 ) {
-    let Right { blocks, steps, panels, groups, outputs, columns } = *right;
-    assert!(blocks.len() >= groups * panels * steps * BLOCK && outputs <= panels * PANEL, "packed weights");
+    let Right { steps, panels, groups, outputs, columns, .. } = *right;
+    assert!(outputs <= panels * PANEL, "packed weights");
     if rows.is_empty() || outputs == 0 {
         return;
     }
@@ -190,13 +215,14 @@ fn run<K: Kernel, const M: usize>(
         _ => panic!("the type of the output is not that of the finish"),
     };
 
-    let block = even_rows(K::ELEMENT, M, steps, rows.len());
-    let row_bytes = row_bytes(K::ELEMENT, steps);
+    let element = K::Rows::ELEMENT;
+    let block = even_rows(element, M, steps, rows.len());
+    let row_bytes = row_bytes(element, steps);
     let most = block.min(rows.len());
     let has_zero_points = !columns.zero_points.is_empty();
     let row_sums = carve_numbers(&mut scratch, if has_zero_points { most } else { 0 });
     let widened = carve(&mut scratch, if K::WIDE && rows.len() >= K::FEW { steps * 2 * BLOCK } else { 0 });
-    let direct = K::ELEMENT == 1 && mask == 0 && source.direct(0).is_some();
+    let direct = element == 1 && mask == 0 && source.direct(0).is_some();
     let gathered = if direct { &mut [][..] } else { carve(&mut scratch, most * row_bytes + SLACK) };
 
     for first in rows.clone().step_by(block) {
@@ -211,13 +237,13 @@ fn run<K: Kernel, const M: usize>(
                     (&a[start..][..len], stride)
                 }
                 _ => {
-                    source.gather::<K>(first, count, group, mask, gathered, row_bytes);
+                    source.gather::<K::Rows>(first, count, group, mask, gathered, row_bytes);
                     (&gathered[..count * row_bytes], row_bytes)
                 }
             };
             let sums = if has_zero_points && (few || !K::WIDE) {
                 for (row, sum) in row_sums[..count].iter_mut().enumerate() {
-                    *sum = K::sum(&a[row * stride..][..steps * 4 * K::ELEMENT], mask);
+                    *sum = K::Rows::sum(&a[row * stride..][..steps * 4 * element], mask);
                 }
                 Some(&row_sums[..count])
             } else {
@@ -227,15 +253,15 @@ fn run<K: Kernel, const M: usize>(
                 let index = group * panels + p;
                 let valid = (outputs - p * PANEL).min(PANEL);
                 let panel = Panel::new(&columns, index * PANEL, valid, y, to.row_stride);
-                let packed = &blocks[index * steps * BLOCK..][..steps * BLOCK];
+                let packed = right.panel(index);
                 let at = (first - rows.start) * to.row_stride + to.offset + group * outputs + p * PANEL;
                 // SAFETY: `a` has `count` rows, the panel `steps` blocks, and `y` all of the rows, checked above.
                 unsafe {
                     if few {
-                        panel_few::<K>(a.as_ptr(), stride, count, packed, &panel, sums, at);
+                        panel_few::<K>(a.as_ptr(), stride, count, packed.as_ptr(), steps, &panel, sums, at);
                     } else {
                         let b = if K::WIDE {
-                            assert!(widened.len() >= 2 * packed.len());
+                            assert!(packed.len() == steps * BLOCK && widened.len() >= 2 * packed.len());
                             widen_panel(packed.as_ptr(), steps, panel.zero_points, widened.as_mut_ptr());
                             widened.as_ptr()
                         } else {
@@ -287,28 +313,29 @@ unsafe fn panel_tiles<K: Kernel, const M: usize>(
 ///
 /// As [`panel_tiles`], with any number of rows and a packed panel.
 #[inline(never)]
+#[allow(clippy::too_many_arguments)]
 unsafe fn panel_few<K: Kernel>(
     a: *const u8,
     stride: usize,
     rows: usize,
-    packed: &[u8],
+    b: *const u8,
+    steps: usize,
     panel: &Panel<'_>,
     row_sums: Option<&[i32]>,
     at: usize,
 ) {
-    let steps = packed.len() / BLOCK;
     let first = initial(panel.bias);
     let mut row = 0;
     // SAFETY: within the rows, as the caller promises.
     unsafe {
         while row + 2 <= rows {
-            let sums = K::few::<2>(a.add(row * stride), stride, packed.as_ptr(), steps, first);
+            let sums = K::few::<2>(a.add(row * stride), stride, b, steps, first);
             let row_sums = row_sums.map(|s| s[row..][..2].try_into().expect("two sums"));
             finish::<2>(sums, panel, row_sums, at + row * panel.row_stride);
             row += 2;
         }
         if row < rows {
-            let sums = K::few::<1>(a.add(row * stride), stride, packed.as_ptr(), steps, first);
+            let sums = K::few::<1>(a.add(row * stride), stride, b, steps, first);
             let row_sums = row_sums.map(|s| s[row..][..1].try_into().expect("a sum"));
             finish::<1>(sums, panel, row_sums, at + row * panel.row_stride);
         }

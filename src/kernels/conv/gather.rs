@@ -1,13 +1,13 @@
 //! Rows of the left operand: windows of an image, or rows of a matrix, brought together in a block.
 
-use super::kernel::Kernel;
+use super::kernel::Rows;
 use crate::kernels::Window;
 
 /// Where rows come from.
 pub(super) trait Source {
     /// Writes `rows` rows from `first` on, of `group`, every `row_bytes` bytes of `to`; elements are xor `mask`. What
     /// follows the elements of a row keeps any contents.
-    fn gather<K: Kernel>(&self, first: usize, rows: usize, group: usize, mask: u8, to: &mut [u8], row_bytes: usize);
+    fn gather<R: Rows>(&self, first: usize, rows: usize, group: usize, mask: u8, to: &mut [u8], row_bytes: usize);
 
     /// The rows of `group` as they lie in memory, and the bytes from one to the next, where they can be used so: whole
     /// blocks of k, nothing behind the last row needed.
@@ -16,22 +16,22 @@ pub(super) trait Source {
 
 /// Copies `from[at..at + len]` to element `element` of `to`. Elements behind are overwritten: rows are written in order.
 #[inline(always)]
-fn copy<K: Kernel>(from: &[u8], at: usize, len: usize, mask: u8, to: &mut [u8], element: usize) {
-    let whole = len.next_multiple_of(K::CHUNK);
+fn copy<R: Rows>(from: &[u8], at: usize, len: usize, mask: u8, to: &mut [u8], element: usize) {
+    let whole = len.next_multiple_of(R::CHUNK);
     let fits = |size: usize, start: usize, len: usize| start <= size && len <= size - start;
-    if fits(from.len(), at, whole) && fits(to.len(), element * K::ELEMENT, whole * K::ELEMENT) {
+    if fits(from.len(), at, whole) && fits(to.len(), element * R::ELEMENT, whole * R::ELEMENT) {
         // SAFETY: just checked.
-        unsafe { K::copy(from.as_ptr().add(at), to.as_mut_ptr().add(element * K::ELEMENT), len, mask) }
+        unsafe { R::copy(from.as_ptr().add(at), to.as_mut_ptr().add(element * R::ELEMENT), len, mask) }
     } else {
         for (i, &byte) in from[at..][..len].iter().enumerate() {
-            K::put(to, element + i, byte ^ mask);
+            R::put(to, element + i, byte ^ mask);
         }
     }
 }
 
 /// Sets `len` elements.
-fn fill<K: Kernel>(to: &mut [u8], element: usize, len: usize, byte: u8) {
-    if K::ELEMENT == 1 {
+fn fill<R: Rows>(to: &mut [u8], element: usize, len: usize, byte: u8) {
+    if R::ELEMENT == 1 {
         to[element..][..len].fill(byte);
     } else {
         for pair in to[2 * element..][..2 * len].chunks_exact_mut(2) {
@@ -63,7 +63,7 @@ impl Windows<'_> {
     }
 
     /// A window that lies partly outside.
-    fn border<K: Kernel>(&self, [image, y, x]: [usize; 3], group: usize, mask: u8, to: &mut [u8], mut element: usize) {
+    fn border<R: Rows>(&self, [image, y, x]: [usize; 3], group: usize, mask: u8, to: &mut [u8], mut element: usize) {
         let Window { input: [_, h, w, c], kernel: [kh, kw], strides, dilations, pads, .. } = *self.window;
         let depth = c / self.groups;
         let outside = self.zero_point ^ mask;
@@ -74,7 +74,7 @@ impl Windows<'_> {
         let (left_in, right_in) = inside(left, dilations[1], kw, w);
         for ky in 0..kh {
             if ky < top_in || ky >= bottom_in || left_in == right_in {
-                fill::<K>(to, element, kw * depth, outside);
+                fill::<R>(to, element, kw * depth, outside);
                 element += kw * depth;
                 continue;
             }
@@ -83,17 +83,17 @@ impl Windows<'_> {
             let start = (line * w as i64 + left) * c as i64 + (group * depth) as i64;
             if dense {
                 let (before, len, after) = (left_in * depth, (right_in - left_in) * depth, (kw - right_in) * depth);
-                fill::<K>(to, element, before, outside);
-                copy::<K>(self.x, (start + before as i64) as usize, len, mask, to, element + before);
-                fill::<K>(to, element + before + len, after, outside);
+                fill::<R>(to, element, before, outside);
+                copy::<R>(self.x, (start + before as i64) as usize, len, mask, to, element + before);
+                fill::<R>(to, element + before + len, after, outside);
                 element += kw * depth;
             } else {
                 for kx in 0..kw {
                     if (left_in..right_in).contains(&kx) {
                         let at = (start + kx as i64 * dilations[1] as i64 * c as i64) as usize;
-                        copy::<K>(self.x, at, depth, mask, to, element);
+                        copy::<R>(self.x, at, depth, mask, to, element);
                     } else {
-                        fill::<K>(to, element, depth, outside);
+                        fill::<R>(to, element, depth, outside);
                     }
                     element += depth;
                 }
@@ -118,22 +118,22 @@ struct Inner {
 
 impl Inner {
     /// Copies `count` windows, to element `element` on, `row_elements` from one to the next.
-    fn copy<K: Kernel>(&self, x: &[u8], count: usize, mask: u8, to: &mut [u8], element: usize, row_elements: usize) {
-        let (whole, all) = (self.run.next_multiple_of(K::CHUNK), self.lines.0 * self.runs.0);
+    fn copy<R: Rows>(&self, x: &[u8], count: usize, mask: u8, to: &mut [u8], element: usize, row_elements: usize) {
+        let (whole, all) = (self.run.next_multiple_of(R::CHUNK), self.lines.0 * self.runs.0);
         let last = (self.lines.0 - 1) * self.lines.1 + (self.runs.0 - 1) * self.runs.1;
         for i in 0..count {
             let (at, mut next) = (self.at + i * self.step, element + i * row_elements);
-            let fits = at + last + whole <= x.len() && (next + (all - 1) * self.run + whole) * K::ELEMENT <= to.len();
+            let fits = at + last + whole <= x.len() && (next + (all - 1) * self.run + whole) * R::ELEMENT <= to.len();
             for line in 0..self.lines.0 {
                 for run in 0..self.runs.0 {
                     let start = at + line * self.lines.1 + run * self.runs.1;
                     if fits {
                         // SAFETY: the last run ends within both, even rounded up, and the others before it.
                         unsafe {
-                            K::copy(x.as_ptr().add(start), to.as_mut_ptr().add(next * K::ELEMENT), self.run, mask);
+                            R::copy(x.as_ptr().add(start), to.as_mut_ptr().add(next * R::ELEMENT), self.run, mask);
                         }
                     } else {
-                        copy::<K>(x, start, self.run, mask, to, next);
+                        copy::<R>(x, start, self.run, mask, to, next);
                     }
                     next += self.run;
                 }
@@ -156,16 +156,16 @@ fn inside(start: i64, step: usize, taps: usize, size: usize) -> (usize, usize) {
 }
 
 impl Source for Windows<'_> {
-    fn gather<K: Kernel>(&self, first: usize, rows: usize, group: usize, mask: u8, to: &mut [u8], row_bytes: usize) {
+    fn gather<R: Rows>(&self, first: usize, rows: usize, group: usize, mask: u8, to: &mut [u8], row_bytes: usize) {
         let Window { input: [_, h, w, c], output: [oh, ow], kernel: [kh, kw], strides, dilations, pads } = *self.window;
         let depth = c / self.groups;
-        let row_elements = row_bytes / K::ELEMENT;
+        let row_elements = row_bytes / R::ELEMENT;
         if self.plain() {
             if row_elements == c && self.groups == 1 {
-                copy::<K>(self.x, first * c, rows * c, mask, to, 0);
+                copy::<R>(self.x, first * c, rows * c, mask, to, 0);
             } else {
                 for row in 0..rows {
-                    copy::<K>(self.x, (first + row) * c + group * depth, depth, mask, to, row * row_elements);
+                    copy::<R>(self.x, (first + row) * c + group * depth, depth, mask, to, row * row_elements);
                 }
             }
             return;
@@ -193,10 +193,10 @@ impl Source for Windows<'_> {
                     runs: (runs, dilations[1].saturating_mul(c)),
                     run,
                 };
-                windows.copy::<K>(self.x, count, mask, to, row * row_elements, row_elements);
+                windows.copy::<R>(self.x, count, mask, to, row * row_elements, row_elements);
                 (row, x) = (row + count, x + count);
             } else {
-                self.border::<K>([image, y, x], group, mask, to, row * row_elements);
+                self.border::<R>([image, y, x], group, mask, to, row * row_elements);
                 (row, x) = (row + 1, x + 1);
             }
             if x == ow {
@@ -224,14 +224,14 @@ pub(super) struct Matrix<'a> {
 }
 
 impl Source for Matrix<'_> {
-    fn gather<K: Kernel>(&self, first: usize, rows: usize, _group: usize, mask: u8, to: &mut [u8], row_bytes: usize) {
+    fn gather<R: Rows>(&self, first: usize, rows: usize, _group: usize, mask: u8, to: &mut [u8], row_bytes: usize) {
         for row in 0..rows {
-            let (at, element) = ((first + row) * self.strides[0], row * (row_bytes / K::ELEMENT));
+            let (at, element) = ((first + row) * self.strides[0], row * (row_bytes / R::ELEMENT));
             if self.strides[1] == 1 {
-                copy::<K>(self.a, at, self.k, mask, to, element);
+                copy::<R>(self.a, at, self.k, mask, to, element);
             } else {
                 for k in 0..self.k {
-                    K::put(to, element + k, self.a[at + k * self.strides[1]] ^ mask);
+                    R::put(to, element + k, self.a[at + k * self.strides[1]] ^ mask);
                 }
             }
         }

@@ -7,18 +7,12 @@ use super::simd as arch;
 
 pub(super) use arch::{Sums, finish, initial, interleave, sum_columns, widen_panel};
 
-/// How rows of the left operand are held and multiplied.
-///
-/// All pointers: rows of `4 * steps` elements, `stride` bytes apart, can be read at `a`.
-pub(super) trait Kernel {
-    /// Bytes of an element of a row.
+/// How rows of the left operand are held.
+pub(super) trait Rows {
+    /// Bytes of an element.
     const ELEMENT: usize;
     /// Elements that [`Self::copy`] works on at a time.
     const CHUNK: usize;
-    /// Whether tiles take a panel that was widened first.
-    const WIDE: bool;
-    /// Blocks with fewer rows are better off without tiles. At least the height of a tile.
-    const FEW: usize;
 
     /// Brings `len` bytes, each xor `mask`, into a row.
     ///
@@ -32,6 +26,18 @@ pub(super) trait Kernel {
 
     /// Sum of the elements of a row; bytes are read as signed where there is a `mask`.
     fn sum(row: &[u8], mask: u8) -> i32;
+}
+
+/// How rows are multiplied.
+///
+/// All pointers: rows of `4 * steps` elements, `stride` bytes apart, can be read at `a`.
+pub(super) trait Kernel {
+    /// What the rows are.
+    type Rows: Rows;
+    /// Whether tiles take a panel that was widened first.
+    const WIDE: bool;
+    /// Blocks with fewer rows are better off without tiles. At least the height of a tile.
+    const FEW: usize;
 
     /// Products of `M` rows with a panel, widened if so said, added to `first`.
     ///
@@ -48,14 +54,12 @@ pub(super) trait Kernel {
     unsafe fn few<const M: usize>(a: *const u8, stride: usize, b: *const u8, steps: usize, first: Sums) -> [Sums; M];
 }
 
-/// Rows and panels of 16-bit numbers.
-pub(super) struct Pairs;
+/// Rows of 16-bit numbers.
+pub(super) struct WideRows;
 
-impl Kernel for Pairs {
+impl Rows for WideRows {
     const ELEMENT: usize = 2;
     const CHUNK: usize = arch::WIDEN_CHUNK;
-    const WIDE: bool = true;
-    const FEW: usize = 15;
 
     #[inline(always)]
     unsafe fn copy(from: *const u8, to: *mut u8, len: usize, _mask: u8) {
@@ -70,6 +74,15 @@ impl Kernel for Pairs {
     fn sum(row: &[u8], _mask: u8) -> i32 {
         row.chunks_exact(2).fold(0i32, |sum, e| sum.wrapping_add(i16::from_le_bytes([e[0], e[1]]) as i32))
     }
+}
+
+/// Rows and panels of 16-bit numbers.
+pub(super) struct Pairs;
+
+impl Kernel for Pairs {
+    type Rows = WideRows;
+    const WIDE: bool = true;
+    const FEW: usize = 15;
 
     #[inline(always)]
     unsafe fn tile<const M: usize>(a: *const u8, stride: usize, b: *const u8, steps: usize, first: Sums) -> [Sums; M] {

@@ -72,7 +72,7 @@ impl MatMul {
         };
         let z = (b_zero_point ^ SIGN) as i8;
         Self {
-            dot: dot.compiled(),
+            dot: dot.compiled().for_any_weights(),
             shape: *shape,
             a_zero_point,
             b_zero_point: z,
@@ -125,7 +125,7 @@ impl MatMul {
             zero_points: &self.zero_points,
             kind: self.kind,
         };
-        let right = Right { blocks: packed, steps, panels, groups: 1, outputs: n, columns };
+        let right = Right { blocks: packed, starts: &[], steps, panels, groups: 1, outputs: n, columns };
         let source = Matrix { a, k, strides: a_strides };
         let to = Destination { y, row_stride: n, offset: 0 };
         multiply(self.dot, &source, &right, to, rows, scratch);
@@ -201,7 +201,7 @@ mod tests {
         let bias: Vec<i32> = (0..n as i32).map(|n| n * 1000 - 3000).collect();
         let finish = Finish::Integer { bias: &bias };
         let requantize = Finish::Quantized { bias: &[], multipliers: &[0.003], zero_point: 100, low: 1, high: 254 };
-        for dot in [Dot::Pairs, Dot::Usdot, Dot::Sdot] {
+        for dot in [Dot::Pairs, Dot::Usdot, Dot::Sdot, Dot::Maddubs] {
             for finish in [finish, requantize] {
                 let product = MatMul::new(dot, shape, za, zb, &finish);
                 let mut scratch = vec![0x5a; product.scratch_bytes()];

@@ -14,8 +14,12 @@ mod driver;
 mod finish;
 mod gather;
 mod kernel;
+#[cfg(any(test, not(target_arch = "wasm32"), target_feature = "relaxed-simd"))]
+mod maddubs;
 mod matmul;
 mod panel;
+#[cfg(any(test, not(target_arch = "wasm32"), target_feature = "relaxed-simd"))]
+mod program;
 #[cfg(test)]
 pub(super) mod reference;
 #[cfg(not(target_arch = "wasm32"))]
@@ -24,6 +28,8 @@ mod scalar;
 mod simd;
 #[cfg(all(target_arch = "wasm32", any(test, target_feature = "relaxed-simd")))]
 mod simd_bytes;
+#[cfg(all(target_arch = "wasm32", any(test, target_feature = "relaxed-simd")))]
+mod simd_maddubs;
 mod weights;
 
 pub use finish::{Finish, Out};
@@ -121,7 +127,7 @@ pub(super) mod tests {
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
-    const DOTS: [Dot; 3] = [Dot::Pairs, Dot::Usdot, Dot::Sdot];
+    const DOTS: [Dot; 4] = [Dot::Pairs, Dot::Usdot, Dot::Sdot, Dot::Maddubs];
 
     /// A repeatable sequence of bytes, about a third of them extreme.
     pub(in crate::kernels) struct Random(pub u32);
@@ -165,7 +171,10 @@ pub(super) mod tests {
         let ConvShape { window, channels, groups } = *shape;
         let k = window.kernel[0] * window.kernel[1] * window.input[3] / groups;
         let x: Vec<u8> = (0..window.input.iter().product()).map(|_| random.quantum()).collect();
-        let weights: Vec<i8> = (0..channels * k).map(|_| random.weight()).collect();
+        // Large ones all over, or here and there.
+        let shift = random.next() >> 9 & 3;
+        let weights = (0..channels * k).map(|i| random.weight() >> if i % 11 == 0 { 0 } else { shift });
+        let weights: Vec<i8> = weights.collect();
         let bias: Vec<i32> = (0..channels).map(|_| random.next() as i32 >> 12).collect();
         let multipliers: Vec<f32> = (0..channels).map(|n| (n as f32 + 1.0) * 0.00037).collect();
         let large: Vec<f32> = (0..channels).map(|n| 1e30 * (n as f32 - 1.5)).collect();
@@ -192,7 +201,11 @@ pub(super) mod tests {
         let (row_stride, column) = (channels + 3, 2);
         let size = positions * row_stride + 1;
         for dot in DOTS {
-            let packed = ConvWeights::new(dot, shape, &weights, weight_zero_points);
+            let packed = match dot {
+                Dot::Maddubs => ConvWeights::programmed(shape, &weights, weight_zero_points),
+                _ => ConvWeights::new(dot, shape, &weights, weight_zero_points),
+            };
+            assert_eq!(packed.dot(), dot);
             let mut scratch = vec![0xa5u8; packed.scratch_bytes(positions)];
             for (i, finish) in finishes.iter().enumerate() {
                 let prepared = packed.prepare(zero_point, finish);

@@ -2,6 +2,7 @@
 
 use super::finish::Kind;
 use super::panel::{Panel, Pointer};
+use super::program::HEADER;
 use super::weights::PANEL;
 use crate::kernels::quantize::requantize;
 
@@ -139,6 +140,69 @@ pub(super) unsafe fn few_bytes<D: ByteDot, const M: usize>(
     unsafe { tile_bytes::<D, M>(a, stride, b, steps, first) }
 }
 
+/// Sums of two products of a weight, s8, and an activation, u8.
+pub(super) trait PairSums {
+    fn pair(weights: [i8; 2], activations: [u8; 2]) -> i16;
+}
+
+/// As `pmaddubsw` has them.
+pub(super) struct Saturating;
+
+impl PairSums for Saturating {
+    fn pair(weights: [i8; 2], activations: [u8; 2]) -> i16 {
+        let product = |i: usize| weights[i] as i32 * activations[i] as i32;
+        (product(0) + product(1)).clamp(i16::MIN as i32, i16::MAX as i32) as i16
+    }
+}
+
+/// Sums of `M` rows of bytes times the panel of `program`, added to `first`.
+///
+/// # Safety
+///
+/// `program` was made for rows as long as those, `stride` bytes apart, that can be read at `a`.
+pub(super) unsafe fn tile_program<P: PairSums, const M: usize>(
+    a: *const u8,
+    stride: usize,
+    program: *const u8,
+    first: Sums,
+) -> [Sums; M] {
+    // SAFETY: every program has a header, and so many offsets and weights as it says.
+    let word = |i: usize| unsafe { program.cast::<u32>().add(i).read() } as usize;
+    let [doubles, singles, left, right] = [0, 1, 2, 3].map(word);
+    let offset = |i: usize| word(HEADER / 4 + i);
+    let mut weights = HEADER + (4 * (2 * doubles + singles + left + right)).next_multiple_of(32);
+    let mut sums = [first; M];
+    // Quads `at..at + quads`, added up in 16 bits, of the columns from `column` on.
+    let mut step = |at: usize, quads: usize, column: usize, columns: usize| {
+        for (row, sums) in sums.iter_mut().enumerate() {
+            for n in 0..columns {
+                for half in [0, 2] {
+                    let mut sum = 0i16;
+                    for quad in 0..quads {
+                        let place = weights + 4 * (quad * columns + n) + half;
+                        // SAFETY: as the caller promises.
+                        let (w, x) = unsafe {
+                            let x = a.add(row * stride + offset(at + quad) + half);
+                            (program.add(place).cast::<[i8; 2]>().read(), x.cast::<[u8; 2]>().read())
+                        };
+                        sum = sum.wrapping_add(P::pair(w, x));
+                    }
+                    sums[column + n] = sums[column + n].wrapping_add(sum as i32);
+                }
+            }
+        }
+        weights += 4 * quads * columns;
+    };
+    let mut at = 0;
+    for (count, quads, column, columns) in [(doubles, 2, 0, 8), (singles, 1, 0, 8), (left, 1, 0, 4), (right, 1, 4, 4)] {
+        for _ in 0..count {
+            step(at, quads, column, columns);
+            at += quads;
+        }
+    }
+    sums
+}
+
 /// Eight sums to start from.
 pub(super) fn initial(bias: &[i32; PANEL]) -> Sums {
     *bias
@@ -209,6 +273,11 @@ pub(super) unsafe fn copy_run(from: *const u8, to: *mut u8, len: usize, mask: u8
         // SAFETY: as the caller promises.
         unsafe { to.add(i).write(from.add(i).read() ^ mask) }
     }
+}
+
+/// Sum of bytes, each xor `mask`.
+pub(super) fn sum_run(bytes: &[u8], mask: u8) -> i32 {
+    bytes.iter().fold(0, |sum: i32, &byte| sum.wrapping_add((byte ^ mask).into()))
 }
 
 /// Finishes the sums of `M` rows and stores them from element `at` of `y` on.

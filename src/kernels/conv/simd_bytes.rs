@@ -131,6 +131,20 @@ pub(super) unsafe fn copy_run(from: *const u8, to: *mut u8, len: usize, mask: u8
     }
 }
 
+/// Sum of bytes, each xor `mask`.
+pub(super) fn sum_run(bytes: &[u8], mask: u8) -> i32 {
+    let (vectors, rest) = bytes.as_chunks::<COPY_CHUNK>();
+    let mut sums = i32x4_splat(0);
+    for vector in vectors {
+        // SAFETY: 16 bytes.
+        let v = v128_xor(unsafe { v128_load(vector.as_ptr().cast()) }, u8x16_splat(mask));
+        sums = i32x4_add(sums, u32x4_extadd_pairwise_u16x8(u16x8_extadd_pairwise_u8x16(v)));
+    }
+    let halves = i32x4_add(sums, i32x4_shuffle::<2, 3, 0, 1>(sums, sums));
+    let sum = i32x4_extract_lane::<0>(halves).wrapping_add(i32x4_extract_lane::<1>(halves));
+    rest.iter().fold(sum, |sum, &byte| sum.wrapping_add((byte ^ mask).into()))
+}
+
 /// Models of the relaxed instruction for tests.
 #[cfg(test)]
 pub(super) mod model {

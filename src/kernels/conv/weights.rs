@@ -1,10 +1,16 @@
 //! Constant weights, packed once, and what the epilogue needs of them.
 
-use super::{Finish, driver::Right, finish::Kind};
+use super::Finish;
+use super::driver::{MADDUBS_ROWS, Right};
+use super::finish::Kind;
+#[cfg(any(test, not(target_arch = "wasm32"), target_feature = "relaxed-simd"))]
+use super::program::Programs;
 use crate::kernels::{Window, isa::Dot};
 
 /// Columns of a panel.
 pub(super) const PANEL: usize = 8;
+/// Programs are used only if they cost no more than so many parts of what [`super::kernel::Pairs`] cost.
+pub(super) const WORTH: f32 = 0.95;
 
 /// Sizes of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,7 +26,7 @@ pub struct ConvShape {
 /// 4 steps of k for each of 8 columns: `[8][4]`.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(32))]
-struct Block([i8; 4 * PANEL]);
+pub(super) struct Block(pub [i8; 4 * PANEL]);
 
 /// Lists by column, padded to whole panels in each group.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +55,10 @@ pub struct ConvWeights {
     pub(super) steps: usize,
     /// Panels of each group.
     panels: usize,
+    /// Panels, or programs.
     blocks: Vec<Block>,
+    /// Block at which each program begins, and behind the last; empty where there are panels.
+    starts: Vec<u32>,
     /// By padded column; empty where all are 0.
     zero_points: Vec<i8>,
     /// Sum of `w - zero point`, by padded column.
@@ -77,6 +86,17 @@ impl ConvWeights {
     ///
     /// When sizes contradict each other.
     pub fn new(dot: Dot, shape: &ConvShape, weights: &[i8], zero_points: &[i8]) -> Self {
+        let mut packed = Self::panels(dot, shape, weights, zero_points);
+        // With few rows it is the weights that take the time, and programs are larger.
+        let enough = packed.positions() >= MADDUBS_ROWS;
+        if packed.dot == Dot::Maddubs && !(enough && packed.program(WORTH)) {
+            packed.dot = Dot::Pairs;
+        }
+        packed
+    }
+
+    /// Packs panels.
+    fn panels(dot: Dot, shape: &ConvShape, weights: &[i8], zero_points: &[i8]) -> Self {
         let ConvShape { window, channels, groups } = *shape;
         let c = window.input[3];
         let Window { input, output, kernel, strides, dilations, pads } = window;
@@ -106,6 +126,7 @@ impl ConvWeights {
             shape: *shape,
             steps,
             panels,
+            starts: Vec::new(),
             blocks: vec![Block([0; 4 * PANEL]); product(&[groups, panels, steps])],
             zero_points: vec![0; if zero_points.iter().any(|&z| z != 0) { padded } else { 0 }],
             sums: vec![0; padded],
@@ -140,9 +161,45 @@ impl ConvWeights {
         packed
     }
 
+    /// Makes programs of the panels, if they are worth it.
+    #[cfg(any(test, not(target_arch = "wasm32"), target_feature = "relaxed-simd"))]
+    fn program(&mut self, worth: f32) -> bool {
+        let programs = Programs::new(&self.blocks, self.steps, worth);
+        let made = programs.is_some();
+        if let Some(programs) = programs {
+            (self.blocks, self.starts) = (programs.blocks, programs.starts);
+        }
+        made
+    }
+
+    /// Builds without the instruction have no programs.
+    #[cfg(not(any(test, not(target_arch = "wasm32"), target_feature = "relaxed-simd")))]
+    fn program(&mut self, _worth: f32) -> bool {
+        false
+    }
+
+    /// [`Self::new`], with programs whatever they cost.
+    #[cfg(test)]
+    pub(super) fn programmed(shape: &ConvShape, weights: &[i8], zero_points: &[i8]) -> Self {
+        let mut packed = Self::panels(Dot::Maddubs, shape, weights, zero_points);
+        if !packed.program(f32::INFINITY) {
+            packed.dot = Dot::Pairs;
+        }
+        packed
+    }
+
+    /// How these weights are multiplied.
+    pub fn dot(&self) -> Dot {
+        self.dot
+    }
+
     /// Memory of the packed weights and lists, in bytes.
     pub fn bytes(&self) -> usize {
-        size_of_val(&*self.blocks) + self.zero_points.len() + size_of_val(&*self.sums) + size_of_val(&*self.magnitudes)
+        size_of_val(&*self.blocks)
+            + size_of_val(&*self.starts)
+            + self.zero_points.len()
+            + size_of_val(&*self.sums)
+            + size_of_val(&*self.magnitudes)
     }
 
     /// Sizes that the weights were packed for.
@@ -208,6 +265,7 @@ impl ConvWeights {
         Right {
             // SAFETY: blocks are bytes without gaps.
             blocks: unsafe { std::slice::from_raw_parts(self.blocks.as_ptr().cast::<u8>(), bytes) },
+            starts: &self.starts,
             steps: self.steps,
             panels: self.panels,
             groups: self.shape.groups,
@@ -237,7 +295,7 @@ impl ConvWeights {
 /// A quantum as the left operand of the dot product holds it.
 pub(in crate::kernels) fn operand(dot: Dot, q: u8) -> i32 {
     match dot {
-        Dot::Pairs | Dot::Usdot => q as i32,
+        Dot::Pairs | Dot::Usdot | Dot::Maddubs => q as i32,
         Dot::Sdot => q as i32 - 128,
     }
 }

@@ -14,7 +14,7 @@ use arch::V;
 /// Rows that are interleaved.
 pub(super) fn rows_of_group(dot: Dot) -> usize {
     match dot {
-        Dot::Pairs => 2,
+        Dot::Pairs | Dot::Maddubs => 2,
         Dot::Usdot | Dot::Sdot => 4,
     }
 }

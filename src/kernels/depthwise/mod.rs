@@ -50,7 +50,7 @@ pub fn depthwise(
     assert!(x.len() >= product(&weights.window.input), "the input is too short");
     let to = driver::Destination { y, row_stride, column };
     match weights.dot {
-        Dot::Pairs => driver::run::<Pairs>(weights, prepared, x, to, rows, scratch),
+        Dot::Pairs | Dot::Maddubs => driver::run::<Pairs>(weights, prepared, x, to, rows, scratch),
         #[cfg(any(test, not(target_arch = "wasm32"), target_feature = "relaxed-simd"))]
         Dot::Usdot => driver::run::<Usdot>(weights, prepared, x, to, rows, scratch),
         #[cfg(any(test, not(target_arch = "wasm32"), target_feature = "relaxed-simd"))]
@@ -69,7 +69,7 @@ mod tests {
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
-    const DOTS: [Dot; 3] = [Dot::Pairs, Dot::Usdot, Dot::Sdot];
+    const DOTS: [Dot; 4] = [Dot::Pairs, Dot::Usdot, Dot::Sdot, Dot::Maddubs];
 
     /// Compares [`depthwise`] with the definition, in all ways of multiplying, with results of every type.
     fn check(window: &Window, zero_point: u8, weight_zero_points: &[i8], random: &mut Random) {

@@ -84,7 +84,7 @@ impl DepthwiseWeights {
             all => all[c] as i32,
         };
         // Bytes cannot hold the difference to a zero point.
-        let dot = if zero_points.iter().any(|&z| z != 0) { Dot::Pairs } else { dot.compiled() };
+        let dot = if zero_points.iter().any(|&z| z != 0) { Dot::Pairs } else { dot.compiled().for_any_weights() };
         let rows = rows_of_group(dot);
         let mut block_vectors = 0;
         let phases: Vec<Phase> = (0..rows)
