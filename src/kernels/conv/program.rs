@@ -17,6 +17,10 @@
 //! | 32 each | singles: `[8][4]` |
 //! | 16 each | left extras, for the first four columns: `[4][4]`; then the right ones, for the other four; padded to 32 |
 
+#[cfg(not(target_arch = "wasm32"))]
+use super::scalar as arch;
+#[cfg(target_arch = "wasm32")]
+use super::simd_maddubs as arch;
 use super::weights::{Block, PANEL};
 
 /// Bytes before the offsets.
@@ -24,12 +28,12 @@ pub(super) const HEADER: usize = 32;
 /// Weights of one sign may add up to so much: `128 * 255 < 2^15`.
 const MOST: u8 = 128;
 /// Sums of two products for each sign, of each column of a quad.
-const LANES: usize = 2 * PANEL;
+pub(super) const LANES: usize = 2 * PANEL;
 /// Quads that are tried as the second of a double.
 const TRIES: usize = 64;
 
-/// What the positive weights of each lane add up to, and the negative ones.
-type Load = [u8; 2 * LANES];
+/// What the positive weights of each lane add up to, and the negative ones; 255 for more.
+pub(super) type Load = [u8; 2 * LANES];
 
 /// Relative cost of the quads of a double, of a single quad, and of an extra one; measured on a processor without VNNI,
 /// where sums of pairs of 16-bit numbers cost 1.
@@ -91,10 +95,10 @@ impl Plan {
         self.extras.iter_mut().for_each(Vec::clear);
         for (quad, Block(weights)) in panel.iter().enumerate() {
             let mut weights = *weights;
-            let mut load = load(&weights);
-            if heaviest(&load) > MOST {
+            let mut load = arch::lane_sums(&weights);
+            if arch::largest(&load) > MOST {
                 let extra = lighten(&mut weights);
-                load = self::load(&weights);
+                load = arch::lane_sums(&weights);
                 for (half, list) in extra.as_chunks::<{ 2 * PANEL }>().0.iter().zip(&mut self.extras) {
                     if *half != [0; 2 * PANEL] {
                         list.push(Item { quad: quad as u32, weights: *half });
@@ -114,7 +118,7 @@ impl Plan {
         // Sorted by counting.
         let mut places = [0u32; MOST as usize + 2];
         for load in loads.iter() {
-            places[(MOST - heaviest(load)) as usize + 1] += 1;
+            places[(MOST - arch::largest(load)) as usize + 1] += 1;
         }
         for i in 1..places.len() {
             places[i] += places[i - 1];
@@ -122,7 +126,7 @@ impl Plan {
         order.clear();
         order.resize(count, 0);
         for (i, load) in loads.iter().enumerate() {
-            let place = &mut places[(MOST - heaviest(load)) as usize];
+            let place = &mut places[(MOST - arch::largest(load)) as usize];
             order[*place as usize] = i as u32;
             *place += 1;
         }
@@ -135,7 +139,7 @@ impl Plan {
                 continue;
             }
             let first = order[at];
-            let fits = |&other: &usize| fit(&loads[first as usize], &loads[order[other] as usize]);
+            let fits = |&other: &usize| arch::fit(&loads[first as usize], &loads[order[other] as usize], MOST);
             match (at + 1..count).filter(|&other| !used[other]).take(TRIES).find(fits) {
                 Some(other) => {
                     used[other] = true;
@@ -198,26 +202,6 @@ impl Writer<'_> {
     fn pad(&mut self) {
         self.filled = size_of::<Block>();
     }
-}
-
-/// Sums of the weights of each sign in each lane, 255 for more.
-fn load(weights: &[i8; 4 * PANEL]) -> Load {
-    let mut load = [0; 2 * LANES];
-    for (lane, &[a, b]) in weights.as_chunks::<2>().0.iter().enumerate() {
-        load[lane] = a.max(0) as u8 + b.max(0) as u8;
-        load[LANES + lane] = a.min(0).unsigned_abs().saturating_add(b.min(0).unsigned_abs());
-    }
-    load
-}
-
-fn heaviest(load: &Load) -> u8 {
-    load.iter().fold(0, |most, &l| most.max(l))
-}
-
-/// Whether two quads can be added up in 16 bits.
-fn fit(a: &Load, b: &Load) -> bool {
-    // Without a branch for each lane.
-    a.iter().zip(b).fold(0, |most, (&a, &b)| most.max(a.saturating_add(b))) <= MOST
 }
 
 /// Takes as much from the lanes that are too heavy as one extra quad can hold.
@@ -318,7 +302,11 @@ mod tests {
                 let mut weights = [0; 4 * PANEL];
                 weights[6..8].copy_from_slice(&[a, b]);
                 let extra = lighten(&mut weights);
-                assert!(heaviest(&load(&weights)) <= MOST && heaviest(&load(&extra)) <= MOST, "{a} {b}");
+                assert!(
+                    arch::largest(&arch::lane_sums(&weights)) <= MOST
+                        && arch::largest(&arch::lane_sums(&extra)) <= MOST,
+                    "{a} {b}"
+                );
                 assert_eq!([6, 7].map(|i| weights[i] as i32 + extra[i] as i32), [a as i32, b as i32]);
             }
         }

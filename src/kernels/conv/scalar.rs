@@ -2,7 +2,7 @@
 
 use super::finish::Kind;
 use super::panel::{Panel, Pointer};
-use super::program::HEADER;
+use super::program::{HEADER, LANES, Load};
 use super::weights::PANEL;
 use crate::kernels::quantize::requantize;
 
@@ -201,6 +201,26 @@ pub(super) unsafe fn tile_program<P: PairSums, const M: usize>(
         }
     }
     sums
+}
+
+/// What the weights of each sign add up to in each lane of a quad.
+pub(super) fn lane_sums(weights: &[i8; 4 * PANEL]) -> Load {
+    let mut load = [0; 2 * LANES];
+    for (lane, &[a, b]) in weights.as_chunks::<2>().0.iter().enumerate() {
+        load[lane] = a.max(0) as u8 + b.max(0) as u8;
+        load[LANES + lane] = a.min(0).unsigned_abs().saturating_add(b.min(0).unsigned_abs());
+    }
+    load
+}
+
+/// The largest of the sums.
+pub(super) fn largest(load: &Load) -> u8 {
+    load.iter().fold(0, |most, &sum| most.max(sum))
+}
+
+/// Whether no two sums exceed `most` together.
+pub(super) fn fit(a: &Load, b: &Load, most: u8) -> bool {
+    a.iter().zip(b).all(|(&a, &b)| a.saturating_add(b) <= most)
 }
 
 /// Eight sums to start from.

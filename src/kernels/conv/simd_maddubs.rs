@@ -5,8 +5,9 @@
 
 use core::arch::wasm32::*;
 
-use super::program::HEADER;
+use super::program::{HEADER, LANES, Load};
 use super::simd::Sums;
+use super::weights::PANEL;
 
 /// Sums of two products of weights, s8, and activations, u8, that stay within 16 bits.
 pub(super) trait PairSums {
@@ -142,6 +143,45 @@ pub(super) unsafe fn tile_program<P: PairSums, const M: usize>(
     sums
 }
 
+/// What the weights of each sign add up to in each lane of a quad.
+pub(super) fn lane_sums(weights: &[i8; 4 * PANEL]) -> Load {
+    let zero = i8x16_splat(0);
+    let mut load = [0; 2 * LANES];
+    // SAFETY: 32 bytes each.
+    unsafe {
+        let [a, b] = [0, 16].map(|at| v128_load(weights.as_ptr().add(at).cast()));
+        let add = |a: v128, b: v128| u8x16_narrow_i16x8(u16x8_extadd_pairwise_u8x16(a), u16x8_extadd_pairwise_u8x16(b));
+        let positive = [a, b].map(|w| i8x16_max(w, zero));
+        let negative = [a, b].map(|w| i8x16_sub(zero, i8x16_min(w, zero)));
+        v128_store(load.as_mut_ptr().cast(), add(positive[0], positive[1]));
+        v128_store(load.as_mut_ptr().add(LANES).cast(), add(negative[0], negative[1]));
+    }
+    load
+}
+
+/// The sums of each sign.
+#[inline(always)]
+fn signs(load: &Load) -> [v128; 2] {
+    // SAFETY: 16 bytes each.
+    unsafe { [0, LANES].map(|at| v128_load(load.as_ptr().add(at).cast())) }
+}
+
+/// The largest of the sums.
+pub(super) fn largest(load: &Load) -> u8 {
+    let [positive, negative] = signs(load);
+    let most = u8x16_max(positive, negative);
+    let most = u8x16_max(most, i64x2_shuffle::<1, 0>(most, most));
+    let most = u8x16_max(most, i32x4_shuffle::<1, 0, 3, 2>(most, most));
+    i32x4_extract_lane::<0>(most).to_le_bytes().into_iter().fold(0, u8::max)
+}
+
+/// Whether no two sums exceed `most` together.
+pub(super) fn fit(a: &Load, b: &Load, most: u8) -> bool {
+    let ([a, b], [c, d]) = (signs(a), signs(b));
+    let sums = u8x16_max(u8x16_add_sat(a, c), u8x16_add_sat(b, d));
+    !v128_any_true(u8x16_gt(sums, u8x16_splat(most)))
+}
+
 #[cfg(all(test, target_feature = "relaxed-simd"))]
 mod tests {
     use super::*;
@@ -150,9 +190,9 @@ mod tests {
     /// Below 128 all permitted results agree while sums stay within 16 bits.
     #[test]
     fn the_instruction_agrees_with_its_model() {
-        for seed in 0..50u8 {
-            let activations: [u8; 16] = std::array::from_fn(|i| (i as u8 * 37 + seed * 11) % 128);
-            let weights: [i8; 16] = std::array::from_fn(|i| (i as u8 * 91).wrapping_add(seed * 53) as i8);
+        for seed in 0..50 {
+            let activations: [u8; 16] = std::array::from_fn(|i| (i * 37 + seed * 11) as u8 % 128);
+            let weights: [i8; 16] = std::array::from_fn(|i| (i * 91 + seed * 53) as u8 as i8);
             // SAFETY: 16 bytes each.
             let equal = unsafe {
                 let (w, a) = (v128_load(weights.as_ptr().cast()), v128_load(activations.as_ptr().cast()));
