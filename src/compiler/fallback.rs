@@ -8,7 +8,7 @@ use tract_onnx::pb::ModelProto;
 use tract_onnx::tract_hir::internal::*;
 
 use super::limits::{MAX_TENSOR_BYTES, too_large};
-use super::{gather, registry, shapes, softmax, tensors};
+use super::{gather, registry, shapes, tensors, whole};
 use crate::error::{Error, ErrorCode, Result};
 use crate::plan::Fact;
 
@@ -32,7 +32,7 @@ impl Subgraph {
         let (inferred, _) = infer(proto)?;
         let mut typed = inferred.into_typed()?;
         check_sizes(&typed)?;
-        softmax::keep_whole(&mut typed);
+        whole::keep_whole(&mut typed);
         // Where tract's own rewriting fails, the graph as it is still runs.
         let simplified = guarded(|| -> Result<TypedModel, Problem> {
             let model = typed.clone().into_decluttered()?;

@@ -16,8 +16,8 @@ mod onnx;
 mod quantized;
 mod registry;
 mod shapes;
-mod softmax;
 mod tensors;
+mod whole;
 
 use std::collections::HashMap;
 
