@@ -71,9 +71,9 @@ fn has_plain_axes(l: &Lowering, node: &NodeProto, rank: usize) -> bool {
     axes.windows(2).all(|pair| pair[0] != pair[1]) && axes.iter().all(Option::is_some)
 }
 
-/// No step. A second output, of Dropout, has none either.
+/// No step. Of Dropout neither the mask, which is a second output, nor training, which the third input may ask for.
 pub fn identity(l: &mut Lowering, node: &NodeProto) -> Option<()> {
-    if node.output.get(1).is_some_and(|o| !o.is_empty()) {
+    if [node.output.get(1), node.input.get(2)].into_iter().flatten().any(|name| !name.is_empty()) {
         return None;
     }
     let x = l.lazy_input(node, 0)?;

@@ -17,7 +17,9 @@ pub fn normalise(model: &mut ModelProto) -> Result<()> {
     let standard = model.opset_import.iter().find(|o| o.domain.is_empty() || o.domain == "ai.onnx");
     let version = standard.map_or(0, |o| o.version);
     if let Some(graph) = &mut model.graph {
-        normalise_graph(graph, version);
+        let mut used = HashSet::new();
+        collect_used(graph, &mut used);
+        normalise_graph(graph, version, &used);
         detach_outputs(graph);
         // Before IR 4 every constant is an input as well.
         let constants: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
@@ -26,7 +28,20 @@ pub fn normalise(model: &mut ModelProto) -> Result<()> {
     Ok(())
 }
 
-fn normalise_graph(graph: &mut GraphProto, version: i64) {
+/// Operators of which outputs behind the first may be left out.
+const OPTIONAL_OUTPUTS: [&str; 5] =
+    ["BatchNormalization", "Dropout", "LayerNormalization", "MaxPool", "SkipLayerNormalization"];
+
+/// Names that a graph, or a graph inside of it, reads or gives.
+fn collect_used(graph: &GraphProto, used: &mut HashSet<String>) {
+    used.extend(graph.output.iter().map(|o| o.name.clone()));
+    for node in &graph.node {
+        used.extend(node.input.iter().cloned());
+        node.attribute.iter().filter_map(|a| a.g.as_ref()).for_each(|inner| collect_used(inner, used));
+    }
+}
+
+fn normalise_graph(graph: &mut GraphProto, version: i64, used: &HashSet<String>) {
     graph.value_info.clear();
     graph.quantization_annotation.clear();
     let mut constants = Vec::new();
@@ -37,13 +52,26 @@ fn normalise_graph(graph: &mut GraphProto, version: i64) {
             constants.push(tensor);
             continue;
         }
+        // The mask of a Dropout, for instance, which many models name and none reads.
+        if OPTIONAL_OUTPUTS.contains(&node.op_type.as_str()) {
+            while node.output.len() > 1 && node.output.last().is_some_and(|name| !used.contains(name)) {
+                node.output.pop();
+            }
+        }
+        // Not in training, the ratio means nothing.
+        if node.op_type == "Dropout" && node.input.len() == 3 {
+            let is_false = |t: &TensorProto| t.name == node.input[2] && (t.raw_data == [0] || t.int32_data == [0]);
+            if graph.initializer.iter().chain(&constants).any(is_false) {
+                node.input.truncate(1);
+            }
+        }
         if node.op_type == "Upsample" {
             upsample(&mut node, &mut constants);
         } else if node.op_type == "Resize" && version == 10 {
             node.op_type = registry::RESIZE_10.to_owned();
         }
         for inner in node.attribute.iter_mut().filter_map(|a| a.g.as_mut()) {
-            normalise_graph(inner, version);
+            normalise_graph(inner, version, used);
         }
         nodes.push(node);
     }
@@ -102,5 +130,49 @@ fn upsample(node: &mut NodeProto, constants: &mut Vec<TensorProto>) {
         constants.push(raw_tensor(name.clone(), &[floats.len()], &floats));
         node.input.truncate(1);
         node.input.push(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tract_onnx::pb::ValueInfoProto;
+
+    fn dropout(inputs: &[&str], outputs: &[&str], read: &str, training: u8) -> NodeProto {
+        let list = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let node = NodeProto {
+            op_type: "Dropout".to_owned(),
+            input: list(inputs),
+            output: list(outputs),
+            ..NodeProto::default()
+        };
+        let flag = TensorProto {
+            name: "training".to_owned(),
+            data_type: DataType::Bool as i32,
+            raw_data: vec![training].into(),
+            ..TensorProto::default()
+        };
+        let graph = GraphProto {
+            node: vec![node],
+            initializer: vec![flag],
+            output: vec![ValueInfoProto { name: read.to_owned(), ..ValueInfoProto::default() }],
+            ..GraphProto::default()
+        };
+        let mut model = ModelProto { graph: Some(graph), ..ModelProto::default() };
+        normalise(&mut model).expect("a graph");
+        model.graph.expect("a graph").node.remove(0)
+    }
+
+    #[test]
+    fn masks_that_nobody_reads_are_dropped() {
+        assert_eq!(dropout(&["x"], &["y", "mask"], "y", 0).output, ["y"]);
+        assert_eq!(dropout(&["x"], &["y", "mask"], "mask", 0).output, ["y", "mask"]);
+    }
+
+    #[test]
+    fn only_training_needs_more_than_the_data() {
+        assert_eq!(dropout(&["x", "", "training"], &["y"], "y", 0).input, ["x"]);
+        assert_eq!(dropout(&["x", "", "training"], &["y"], "y", 1).input.len(), 3);
+        assert_eq!(dropout(&["x", "", "found later"], &["y"], "y", 0).input.len(), 3);
     }
 }
