@@ -119,6 +119,7 @@ fn operator(op_type: &str) -> Option<Lower> {
         "Softmax" => normalise::softmax,
         "LayerNormalization" => normalise::layer_normalization,
         "SkipLayerNormalization" => normalise::skip_layer_normalization,
+        "LRN" => normalise::local_response_normalization,
         "MaxPool" => pool::max_pool,
         "AveragePool" => pool::average_pool,
         "GlobalAveragePool" => pool::global_average_pool,
@@ -239,6 +240,13 @@ impl<'a> Lowering<'a> {
     fn fact(&mut self, data_type: DataType, shape: &[usize]) -> ValueId {
         self.facts.push(Fact { data_type, shape: shape.iter().map(|&d| Some(d)).collect(), constant: None });
         (self.facts.len() - 1) as ValueId
+    }
+
+    /// A new value: a constant list of floats.
+    fn constant_fact(&mut self, list: &[f32]) -> ValueId {
+        let id = self.fact(DataType::Float32, &[list.len()]);
+        self.facts[id as usize].constant = Some(self.pool.add(list));
+        id
     }
 
     /// Adds a step for the node at hand.
