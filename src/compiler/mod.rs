@@ -5,6 +5,7 @@
 //! which is which); [`lower`] turns nodes into steps of the plan; [`fallback`] has tract execute what has none.
 
 mod attributes;
+mod branches;
 mod fallback;
 mod fuse;
 mod gather;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use tract_onnx::model::OnnxOpRegister;
 use tract_onnx::pb::{AttributeProto, GraphProto, attribute_proto};
 
-use super::quantized;
+use super::{branches, quantized};
 use crate::error::{Error, ErrorCode, Result, UnknownOperator};
 
 /// Contrib operators (domain `com.microsoft`) that tract implements under their bare names.
@@ -65,6 +65,7 @@ pub fn operators() -> OnnxOpRegister {
     let mut register = OnnxOpRegister::default();
     tract_onnx::ops::register_all_ops(&mut register);
     quantized::register(&mut register);
+    branches::register(&mut register);
     register.insert(RESIZE_10, |ctx, node| {
         let mut ctx = ctx.clone();
         ctx.onnx_operator_set_version = 10;
