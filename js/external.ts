@@ -15,14 +15,14 @@ export function withAddresses(error: unknown, model = ''): InferenceError {
 }
 
 /**
- * The error of a model that does not fit into the compiler's memory.
+ * The error of a model that does not fit into WebAssembly's memory.
  *
  * @param bytes of the model and its external data, as far as they are known
  */
 export function tooLarge(bytes: number): InferenceError {
   const actual = `${Math.ceil(bytes / MIB)} MiB`;
-  return new InferenceError('MODEL_TOO_LARGE', `The model is too large to be compiled in WebAssembly: it has ${actual} with its external data`, {
+  return new InferenceError('MODEL_TOO_LARGE', `The model is too large for WebAssembly: it has ${actual} with its external data`, {
     actual,
-    hint: 'WebAssembly has 4 GiB of memory, and compiling takes several times the size of the model. Quantize its weights to 8 bits, or use a smaller model.',
+    hint: 'WebAssembly has 4 GiB of memory, for the weights and all that a run computes. Quantize the weights to 8 bits, or use a smaller model.',
   });
 }

@@ -9,12 +9,14 @@
 import { openStore, type Store } from './cache.js';
 import type { OpenRequest, Source } from './protocol.js';
 import { resolveShapes } from './shapes.js';
-import type { CompiledModel, ExternalFile, Host, ModelInfo, PlanDescription, TensorObject } from './wasm-modules.js';
+import type { CompiledModel, CompiledPlan, ExternalFile, Host, ModelInfo, PlanDescription, TensorObject } from './wasm-modules.js';
 
 const VERSION = 'x-tractlet-version';
 const HASH = 'x-tractlet-sha256';
 /** How long a session has to rest before its plan is kept, in milliseconds. */
 const REST = 500;
+/** Larger plans are not kept: to be hashed they have to be in memory as a whole, beside the engine's weights. */
+const MAX_KEPT = 2 ** 29;
 /** As in src/plan/mod.rs. */
 const MAX_VARIANTS = 8;
 
@@ -68,6 +70,7 @@ export class KeptPlans {
 
   /** The plan of a model that was loaded. */
   async find(model: Uint8Array, externalData: readonly ExternalFile[]): Promise<Bytes | undefined> {
+    if (externalData.reduce((sum, { data }) => sum + data.length, model.length) > MAX_KEPT) return undefined;
     this.#identity ??= await identityOf(model);
     this.#externalIdentities = await Promise.all(externalData.map(async ({ data }, i) => this.#externalIdentities[i] ?? identityOf(data)));
     return this.#get();
@@ -84,9 +87,11 @@ export class KeptPlans {
   }
 
   /** Keeps a plan in place of what was kept for this address. Never throws. */
-  async keep(plan: Uint8Array): Promise<void> {
+  async keep(made: CompiledPlan): Promise<void> {
     const key = this.#key();
-    if (key === undefined || this.#forbidden) return;
+    if (key === undefined || this.#forbidden || made.size > MAX_KEPT) return;
+    // At once: the model may be gone in the next moment.
+    const plan = bytesOf(made);
     const [version, hash] = await Promise.all([this.#version, identityOf(plan)]);
     // The thread may end at any moment. In this order it leaves nothing behind that nobody knows of.
     if (this.#model.url !== undefined) {
@@ -187,6 +192,13 @@ export class KeptPlans {
     await this.drop();
     return undefined;
   }
+}
+
+/** All of a plan. */
+export function bytesOf(plan: CompiledPlan): Bytes {
+  const bytes = new Uint8Array(plan.size);
+  plan.read(0, bytes);
+  return bytes;
 }
 
 async function identityOf(bytes: Uint8Array): Promise<string> {

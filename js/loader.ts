@@ -37,6 +37,10 @@ export interface Opened extends Source {
   readonly headers?: Headers | undefined;
 }
 
+/** Browsers have no longer buffers, except those of WebAssembly. */
+const MAX_BUFFER = 2 ** 31 - 2 ** 21;
+/** Bytes of a page of WebAssembly's. */
+const PAGE = 65536;
 /** Largest buffer that is set aside on the word of a server alone. */
 const MAX_TRUSTED_LENGTH = 1 << 28;
 /** Shortest time between two progress events, in milliseconds. */
@@ -94,7 +98,9 @@ export async function receive(source: Opened, options: LoadOptions): Promise<Uin
   if (source.headers) options.onHeaders?.(source.headers);
   options.emit?.({ status: 'download', file });
   let bytes: Uint8Array;
-  if (body instanceof Uint8Array || body instanceof Blob) {
+  if (body instanceof Blob && body.size > MAX_BUFFER) {
+    bytes = await readAll({ ...source, body: body.stream() }, { ...options, size: body.size });
+  } else if (body instanceof Uint8Array || body instanceof Blob) {
     await options.onSize?.(body instanceof Blob ? body.size : body.length);
     try {
       bytes = body instanceof Blob ? asBytes(await body.arrayBuffer()) : body;
@@ -140,7 +146,7 @@ async function readAll(source: Opened, options: LoadOptions): Promise<Uint8Array
   // Only sizes the first buffer, and says what part has arrived.
   let total = head?.length || options.size || undefined;
   if (total !== undefined) await onSize?.(total);
-  let buffer = new Uint8Array(Math.min(total ?? 1 << 16, MAX_TRUSTED_LENGTH));
+  let buffer: Uint8Array = new Uint8Array(Math.min(total ?? 1 << 16, MAX_TRUSTED_LENGTH));
   let loaded = 0;
   let checked = false;
   let reported = 0;
@@ -175,7 +181,7 @@ async function readAll(source: Opened, options: LoadOptions): Promise<Uint8Array
       signal?.throwIfAborted();
       if (chunk) {
         if (loaded + chunk.length > buffer.length) {
-          const larger = new Uint8Array(Math.max(loaded + chunk.length, Math.min(total ?? 0, buffer.length * 4), buffer.length * 2));
+          const larger = room(loaded + chunk.length, Math.max(Math.min(total ?? 0, buffer.length * 4), buffer.length * 2));
           larger.set(buffer.subarray(0, loaded));
           buffer = larger;
         }
@@ -203,6 +209,12 @@ async function readAll(source: Opened, options: LoadOptions): Promise<Uint8Array
   } finally {
     signal?.removeEventListener('abort', cancel);
   }
+}
+
+/** A buffer of at least `bytes`, and of `wanted` if there are such. */
+function room(bytes: number, wanted: number): Uint8Array {
+  if (wanted <= MAX_BUFFER) return new Uint8Array(wanted);
+  return new Uint8Array(new WebAssembly.Memory({ initial: Math.max(Math.ceil(bytes / PAGE), Math.min(Math.ceil(wanted / PAGE), 65536)) }).buffer);
 }
 
 /** Looks at the first bytes. */

@@ -7,8 +7,8 @@ import { without } from './modules.js';
 import type { OpenRequest, Source } from './protocol.js';
 import type { EngineModule, ExternalFile } from './wasm-modules.js';
 
-/** Bytes of model and external data of which it is certain that they cannot be compiled: that takes three times as much. */
-const MAX_COMPILED = 2 ** 32 / 3;
+/** Bytes of model and external data that the engine's memory certainly has no room for. */
+const MAX_COMPILED = 2 ** 32;
 
 /** What was downloaded. */
 export interface Loaded {
@@ -97,7 +97,7 @@ export class ModelFiles {
     return { bytes, externalData };
   }
 
-  /** The error of a model that does not fit into the compiler's memory. */
+  /** The error of a model that does not fit into WebAssembly's memory. */
   async tooLarge(): Promise<InferenceError> {
     return (await import('./external.js')).tooLarge(this.#total());
   }

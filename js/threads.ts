@@ -36,7 +36,7 @@ export async function assemble(
   threads: number,
   ways: readonly (() => Worker)[] = THIS_WORKER,
 ): Promise<Crew> {
-  const exports = await engine.init({ module_or_path: module });
+  const exports = await engine.init({ module_or_path: module, memory: sharedMemory() });
   const helpers: Worker[] = [];
   let stopped = false;
   const stop = (): void => {
@@ -58,6 +58,16 @@ export async function assemble(
   }
   engine.setThreads(threads);
   return { exports, stop };
+}
+
+/** As large as can be: the address space of all of it is reserved at once, and phones have not always that much to give. */
+function sharedMemory(): WebAssembly.Memory {
+  const initial = 32;
+  try {
+    return new WebAssembly.Memory({ initial, maximum: 65536, shared: true });
+  } catch {
+    return new WebAssembly.Memory({ initial, maximum: 16384, shared: true });
+  }
 }
 
 /** In a helper: does not come back unless it crashes. The worker is terminated when it is no longer needed. */

@@ -8,6 +8,8 @@ use tract_onnx::pb::ModelProto;
 use tract_onnx::tract_hir::internal::*;
 
 use super::limits::{MAX_TENSOR_BYTES, too_large};
+use super::lower::value_info;
+use super::store::Store;
 use super::{gather, registry, shapes, softmax, tensors};
 use crate::error::{Error, ErrorCode, Result};
 use crate::plan::Fact;
@@ -106,8 +108,26 @@ impl Known {
     }
 }
 
-/// Has tract infer what it can about every value of a model, whose inputs must have concrete shapes.
-pub fn analyse(proto: &ModelProto) -> Result<HashMap<String, Known>> {
+/// Has tract infer what it can about every value of a model, whose inputs must have concrete shapes. Of large constants it
+/// gets to know types and shapes only, as if they were inputs.
+pub fn analyse(proto: &mut ModelProto) -> Result<HashMap<String, Known>> {
+    let Some(graph) = &mut proto.graph else { return Ok(HashMap::new()) };
+    let (large, small): (Vec<_>, Vec<_>) = std::mem::take(&mut graph.initializer).into_iter().partition(Store::holds);
+    let inputs = graph.input.len();
+    graph.initializer = small;
+    for tensor in &large {
+        let dims: Vec<Option<usize>> = tensor.dims.iter().map(|&d| usize::try_from(d).ok()).collect();
+        graph.input.push(value_info(&tensor.name, tensor.data_type, &dims));
+    }
+    let known = analyse_small(proto);
+    if let Some(graph) = &mut proto.graph {
+        graph.input.truncate(inputs);
+        graph.initializer.extend(large);
+    }
+    known
+}
+
+fn analyse_small(proto: &ModelProto) -> Result<HashMap<String, Known>> {
     guarded(|| {
         let (model, outlets) = infer(proto)?;
         let mut all = HashMap::new();
