@@ -102,6 +102,12 @@ impl Known {
         self.dims.as_ref()?.iter().copied().collect()
     }
 
+    /// How many bytes it has, if that is known.
+    pub fn bytes(&self) -> Option<usize> {
+        let elements = self.shape()?.into_iter().try_fold(1usize, usize::checked_mul)?;
+        elements.checked_mul(self.data_type?.size())
+    }
+
     /// Whether its size in memory is known.
     pub fn is_sized(&self) -> bool {
         self.data_type.is_some_and(|t| t.size() > 0) && self.shape().is_some()

@@ -13,7 +13,7 @@ use crate::compiler::tensors;
 use crate::error::{Error, ErrorCode, Result};
 use crate::kernels::Quantization;
 use crate::plan::{ALIGNMENT, Constant, ConstantId, Fact, Source};
-use crate::tensor::{DataType, Element};
+use crate::tensor::{DataType, Element, Tensor};
 
 /// Elements that the graph holds, or that are in a file.
 pub struct Operand {
@@ -25,7 +25,7 @@ pub struct Operand {
 }
 
 enum Bytes {
-    Here(Vec<u8>),
+    Here(Rc<Tensor>),
     There(Blob),
 }
 
@@ -78,8 +78,20 @@ fn reordered<T: Copy>(from: &[T], [(a, step_a), (b, step_b), (c, step_c)]: Layou
 #[derive(Clone)]
 enum Content {
     Here(Rc<Vec<u8>>),
+    Computed(Rc<Tensor>),
     /// With the size of an element.
     There(Blob, Recode, usize),
+}
+
+impl Content {
+    /// None if they are elsewhere.
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Here(bytes) => bytes,
+            Self::Computed(tensor) => tensor.bytes(),
+            Self::There(..) => &[],
+        }
+    }
 }
 
 /// The constants of all plans of a model. Numbers never change, so that the engine can keep what it has packed.
@@ -96,26 +108,33 @@ pub struct Pool {
 impl Pool {
     /// Adds elements, unless they are there.
     pub fn add<T: Element>(&mut self, values: &[T]) -> ConstantId {
-        self.add_bytes(T::DATA_TYPE, bytemuck::cast_slice(values).to_vec())
+        self.add_bytes(T::DATA_TYPE, bytemuck::cast_slice(values))
     }
 
     /// Adds little-endian elements of a type, unless they are there.
-    pub fn add_bytes(&mut self, data_type: DataType, bytes: Vec<u8>) -> ConstantId {
-        let key = (data_type, hash(&bytes), bytes.len());
+    pub fn add_bytes(&mut self, data_type: DataType, bytes: &[u8]) -> ConstantId {
+        self.add_content(data_type, bytes.len(), Content::Here(Rc::new(bytes.to_vec())))
+    }
+
+    fn add_content(&mut self, data_type: DataType, len: usize, content: Content) -> ConstantId {
+        let key = (data_type, hash(content.bytes()), len);
         let same = self.by_content.entry(key).or_default();
         for &id in same.iter() {
-            if matches!(&self.contents[id as usize], Content::Here(own) if **own == bytes) {
+            if self.contents[id as usize].bytes() == content.bytes() {
                 return id;
             }
         }
         same.push(self.constants.len() as ConstantId);
-        self.push(data_type, bytes.len(), Content::Here(Rc::new(bytes)))
+        self.push(data_type, len, content)
     }
 
     /// Adds the elements of an operand as that type, recoded, unless they are there.
     pub fn add_operand(&mut self, data_type: DataType, operand: Operand, recode: Recode) -> ConstantId {
         match operand.bytes {
-            Bytes::Here(bytes) => self.add_bytes(data_type, recode.apply(data_type.size(), bytes)),
+            Bytes::Here(tensor) if recode == Recode::default() => {
+                self.add_content(data_type, tensor.bytes().len(), Content::Computed(tensor))
+            }
+            Bytes::Here(tensor) => self.add_bytes(data_type, &recode.apply(data_type.size(), tensor.bytes().to_vec())),
             Bytes::There(blob) => {
                 let same = |(constant, content): (&Constant, &Content)| {
                     constant.data_type == data_type
@@ -148,9 +167,10 @@ impl Pool {
 
     /// The elements of a constant, if they are floats and few.
     pub fn floats(&self, id: ConstantId) -> Option<Vec<f32>> {
-        let Content::Here(bytes) = self.contents.get(id as usize)? else { return None };
-        let is_float = self.constants[id as usize].data_type == DataType::Float32;
-        is_float.then(|| bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
+        let constant = self.constants.get(id as usize).filter(|c| c.data_type == DataType::Float32)?;
+        let bytes = self.contents.get(id as usize)?.bytes();
+        (bytes.len() == 4 * constant.len)
+            .then(|| bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
     }
 
     /// The plan with this header.
@@ -199,7 +219,8 @@ impl Source for Encoded {
                 break;
             }
             match content {
-                Content::Here(bytes) => {
+                Content::Here(_) | Content::Computed(_) => {
+                    let bytes = content.bytes();
                     if let Some((part, at)) = covered(start, bytes.len()) {
                         let len = part.len();
                         to[part].copy_from_slice(&bytes[at..at + len]);
@@ -269,14 +290,14 @@ impl Lowering<'_> {
     }
 
     /// A constant as it is: type, shape, elements.
-    pub fn constant(&self, name: &str) -> Option<crate::tensor::Tensor> {
+    pub fn constant(&self, name: &str) -> Option<Tensor> {
         if let Some(tensor) = self.tensor(name) {
             let shape: Vec<usize> = tensor.dims.iter().map(|&d| d as usize).collect();
             let bytes = self.store.bytes(tensor)?;
-            return crate::tensor::Tensor::from_bytes(DataType::from_onnx(tensor.data_type)?, &shape, &bytes).ok();
+            return Tensor::from_bytes(DataType::from_onnx(tensor.data_type)?, &shape, &bytes).ok();
         }
         if let Some(tensor) = self.computed.get(name) {
-            return Some(tensor.clone());
+            return Some((**tensor).clone());
         }
         tensors::from_tract(self.known.get(name)?.value.as_deref()?).ok()
     }
@@ -290,9 +311,16 @@ impl Lowering<'_> {
             let data_type = DataType::from_onnx(tensor.data_type)?;
             return Some(Operand { data_type, shape, bytes: Bytes::There(blob.clone()) });
         }
-        let tensor = self.constant(name).filter(|t| t.data_type() != DataType::String)?;
-        let bytes = Bytes::Here(tensor.bytes().to_vec());
-        Some(Operand { data_type: tensor.data_type(), shape: tensor.shape().to_vec(), bytes })
+        let tensor = match self.computed.get(name) {
+            Some(tensor) => tensor.clone(),
+            None => Rc::new(self.constant(name)?),
+        };
+        let data_type = tensor.data_type();
+        (data_type != DataType::String).then(|| Operand {
+            data_type,
+            shape: tensor.shape().to_vec(),
+            bytes: Bytes::Here(tensor),
+        })
     }
 
     /// A constant as a value that steps can read.

@@ -63,7 +63,7 @@ pub struct Lowering<'a> {
     known: &'a HashMap<String, Known>,
     initializers: HashMap<&'a str, usize>,
     /// Values that were computed ahead of time.
-    computed: &'a HashMap<String, crate::tensor::Tensor>,
+    computed: &'a HashMap<String, Rc<crate::tensor::Tensor>>,
     pool: &'a mut Pool,
     facts: Vec<Fact>,
     steps: Vec<Step>,
@@ -181,7 +181,7 @@ impl<'a> Lowering<'a> {
         graph: &'a GraphProto,
         store: &'a Store,
         known: &'a HashMap<String, Known>,
-        computed: &'a HashMap<String, crate::tensor::Tensor>,
+        computed: &'a HashMap<String, Rc<crate::tensor::Tensor>>,
         pool: &'a mut Pool,
         opset: i64,
     ) -> Self {

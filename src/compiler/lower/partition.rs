@@ -5,6 +5,7 @@
 //! subgraph, and no path leads out of it and back.
 
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, type_proto};
 use tract_onnx::pb::{TensorShapeProto, TypeProto, tensor_shape_proto};
@@ -12,7 +13,7 @@ use tract_onnx::pb::{TensorShapeProto, TypeProto, tensor_shape_proto};
 use super::{Lowering, Pool, Value};
 use crate::compiler::fallback::{Known, Subgraph};
 use crate::compiler::onnx::raw_bytes;
-use crate::compiler::store::Store;
+use crate::compiler::store::{LARGE, Store};
 use crate::compiler::tensors;
 use crate::plan::{Fact, Operation};
 use crate::tensor::Tensor;
@@ -67,7 +68,7 @@ pub fn compute(
     store: &Store,
     known: &HashMap<String, Known>,
     constants: &[bool],
-) -> Option<HashMap<String, Tensor>> {
+) -> Option<HashMap<String, Rc<Tensor>>> {
     let graph = model.graph.as_ref()?;
     let folded = |name: &str| known.get(name).is_some_and(|k| k.value.is_some());
     let mut wanted: HashSet<String> = graph.output.iter().map(|o| o.name.clone()).collect();
@@ -85,14 +86,26 @@ pub fn compute(
         wanted.extend(reads(node));
         nodes.push(index);
     }
-    if nodes.is_empty() {
-        return Some(HashMap::new());
+    // What is large one after the other, as tract makes several copies on the way; the rest together.
+    let (large, small): (Vec<_>, Vec<_>) =
+        outputs.into_iter().partition(|o| known.get(o).and_then(Known::bytes).is_some_and(|bytes| bytes >= LARGE));
+    let mut computed = HashMap::new();
+    for outputs in large.into_iter().map(|o| vec![o]).chain([small]).filter(|o| !o.is_empty()) {
+        let mut wanted: HashSet<String> = outputs.iter().cloned().collect();
+        let mut needed: Vec<usize> = Vec::new();
+        for &index in &nodes {
+            let node = &graph.node[index];
+            if node.output.iter().any(|o| wanted.contains(o)) {
+                wanted.extend(reads(node));
+                needed.push(index);
+            }
+        }
+        needed.reverse();
+        let part = graph_of(model, store, known, &HashMap::new(), &needed, &[], &outputs)?;
+        let results = Subgraph::new(&part).ok()?.run(&[]).ok()?;
+        computed.extend(outputs.into_iter().zip(results.into_iter().map(Rc::new)));
     }
-    nodes.reverse();
-    let part = graph_of(model, store, known, &HashMap::new(), &nodes, &[], &outputs)?;
-    let mut subgraph = Subgraph::new(&part).ok()?;
-    let results = subgraph.run(&[]).ok()?;
-    Some(outputs.into_iter().zip(results).collect())
+    Some(computed)
 }
 
 /// Decides who executes what, and when.
@@ -100,7 +113,7 @@ pub fn order(
     graph: &GraphProto,
     store: &Store,
     known: &HashMap<String, Known>,
-    computed: &HashMap<String, Tensor>,
+    computed: &HashMap<String, Rc<Tensor>>,
     constants: &[bool],
     input_shapes: &[Vec<usize>],
     opset: i64,
@@ -235,7 +248,7 @@ fn graph_of(
     model: &ModelProto,
     store: &Store,
     known: &HashMap<String, Known>,
-    computed: &HashMap<String, Tensor>,
+    computed: &HashMap<String, Rc<Tensor>>,
     nodes: &[usize],
     inputs: &[String],
     outputs: &[String],
