@@ -1,8 +1,17 @@
-// Errors about a model's size, and about files that it refers to. Loaded when there is one.
+// Files that are too large for a buffer, or for WebAssembly, and those that a model refers to and that are missing. Loaded
+// when there is one.
 
 import { InferenceError, toObject } from './errors.js';
 
 const MIB = 2 ** 20;
+/** Of WebAssembly memory. */
+const PAGE = 2 ** 16;
+const MAX_PAGES = 2 ** 16;
+
+/** A buffer of so many bytes, or of 4 GiB, beyond which no model goes: WebAssembly has longer ones than JavaScript. */
+export function hugeBuffer(bytes: number): Uint8Array {
+  return new Uint8Array(new WebAssembly.Memory({ initial: Math.min(Math.ceil(bytes / PAGE), MAX_PAGES) }).buffer);
+}
 
 /** What the compiler said of missing files, with the addresses where they most likely are: beside the model. */
 export function withAddresses(error: unknown, model = ''): InferenceError {

@@ -37,10 +37,8 @@ export interface Opened extends Source {
   readonly headers?: Headers | undefined;
 }
 
-/** Browsers have no longer buffers, except those of WebAssembly. */
-const MAX_BUFFER = 2 ** 31 - 2 ** 21;
-/** Bytes of a page of WebAssembly's. */
-const PAGE = 65536;
+/** Browsers have no longer buffers. */
+const MAX_BUFFER = 2e9;
 /** Largest buffer that is set aside on the word of a server alone. */
 const MAX_TRUSTED_LENGTH = 1 << 28;
 /** Shortest time between two progress events, in milliseconds. */
@@ -181,7 +179,8 @@ async function readAll(source: Opened, options: LoadOptions): Promise<Uint8Array
       signal?.throwIfAborted();
       if (chunk) {
         if (loaded + chunk.length > buffer.length) {
-          const larger = room(loaded + chunk.length, Math.max(Math.min(total ?? 0, buffer.length * 4), buffer.length * 2));
+          const wanted = Math.max(loaded + chunk.length, Math.min(total ?? 0, buffer.length * 4), buffer.length * 2);
+          const larger = wanted > MAX_BUFFER ? (await import('./external.js')).hugeBuffer(wanted) : new Uint8Array(wanted);
           larger.set(buffer.subarray(0, loaded));
           buffer = larger;
         }
@@ -209,12 +208,6 @@ async function readAll(source: Opened, options: LoadOptions): Promise<Uint8Array
   } finally {
     signal?.removeEventListener('abort', cancel);
   }
-}
-
-/** A buffer of at least `bytes`, and of `wanted` if there are such. */
-function room(bytes: number, wanted: number): Uint8Array {
-  if (wanted <= MAX_BUFFER) return new Uint8Array(wanted);
-  return new Uint8Array(new WebAssembly.Memory({ initial: Math.max(Math.ceil(bytes / PAGE), Math.min(Math.ceil(wanted / PAGE), 65536)) }).buffer);
 }
 
 /** Looks at the first bytes. */

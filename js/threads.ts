@@ -36,7 +36,11 @@ export async function assemble(
   threads: number,
   ways: readonly (() => Worker)[] = THIS_WORKER,
 ): Promise<Crew> {
-  const exports = await engine.init({ module_or_path: module, memory: sharedMemory() });
+  const exports = await engine.init({ module_or_path: module }).catch((error: unknown) => {
+    if (!(error instanceof RangeError)) throw error;
+    // The address space of a shared memory is reserved at once: not every phone has 4 GiB to give.
+    return engine.init({ module_or_path: module, memory: new WebAssembly.Memory({ initial: 64, maximum: 16384, shared: true }) });
+  });
   const helpers: Worker[] = [];
   let stopped = false;
   const stop = (): void => {
@@ -58,16 +62,6 @@ export async function assemble(
   }
   engine.setThreads(threads);
   return { exports, stop };
-}
-
-/** As large as can be: the address space of all of it is reserved at once, and phones have not always that much to give. */
-function sharedMemory(): WebAssembly.Memory {
-  const initial = 32;
-  try {
-    return new WebAssembly.Memory({ initial, maximum: 65536, shared: true });
-  } catch {
-    return new WebAssembly.Memory({ initial, maximum: 16384, shared: true });
-  }
 }
 
 /** In a helper: does not come back unless it crashes. The worker is terminated when it is no longer needed. */

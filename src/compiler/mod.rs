@@ -25,7 +25,7 @@ use std::rc::Rc;
 
 use serde::Serialize;
 use tract_onnx::pb::tensor_shape_proto::{self, dimension};
-use tract_onnx::pb::{ModelProto, type_proto};
+use tract_onnx::pb::{ModelProto, TensorProto, type_proto};
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::plan::{self, Dim, Fact, MAX_VARIANTS, ModelInfo, Operation, Source, Step, ValueInfo, Variant};
@@ -238,18 +238,21 @@ fn lowered(
 
 /// The graph as one subgraph.
 fn whole(
-    proto: &ModelProto,
+    proto: &mut ModelProto,
     store: &Store,
     info: &ModelInfo,
     known: &HashMap<String, fallback::Known>,
     shapes: &[Vec<usize>],
     next_id: &mut u32,
 ) -> Result<Compiled> {
-    let mut filled = proto.clone();
-    for tensor in filled.graph.iter_mut().flat_map(|g| &mut g.initializer).filter(|t| Store::holds(t)) {
-        *tensor = store.filled(tensor).ok_or_else(|| Error::new(ErrorCode::Internal, "a weight could not be read"))?;
-    }
-    let subgraph = Subgraph::new(&filled)?;
+    // Only for tract.
+    let filled: Option<Vec<_>> =
+        proto.graph.iter().flat_map(|g| &g.initializer).map(|tensor| store.filled(tensor)).collect();
+    let filled = filled.ok_or_else(|| Error::new(ErrorCode::Internal, "a weight could not be read"))?;
+    let initializers = swap_initializers(proto, filled);
+    let subgraph = Subgraph::new(proto);
+    swap_initializers(proto, initializers);
+    let subgraph = subgraph?;
     let inputs: Vec<u32> = (0..).take(shapes.len()).collect();
     let outputs: Vec<u32> = (shapes.len() as u32..).take(subgraph.outputs.len()).collect();
     let id = *next_id;
@@ -275,6 +278,10 @@ fn whole(
     };
     let nodes = proto.graph.iter().flat_map(|g| &g.node).map(|n| WithoutStep::new(n, known, Reason::Whole)).collect();
     Ok(Compiled { variant, parts: vec![CompiledPart { id, subgraph, nodes }] })
+}
+
+fn swap_initializers(proto: &mut ModelProto, initializers: Vec<TensorProto>) -> Vec<TensorProto> {
+    proto.graph.as_mut().map_or_else(Vec::new, |g| std::mem::replace(&mut g.initializer, initializers))
 }
 
 /// Writes concrete shapes into the graph's inputs.

@@ -85,7 +85,7 @@ impl Store {
     /// The bytes of a constant that is kept here.
     pub fn blob(&self, tensor: &TensorProto) -> Option<&Blob> {
         let entry = tensor.external_data.first().filter(|e| e.key == KEY)?;
-        self.0.get(entry.value.parse::<usize>().ok()?)
+        self.0.get(entry.value.parse::<u64>().ok()? as usize)
     }
 
     /// The bytes of any constant of the canonical graph.
@@ -98,7 +98,29 @@ impl Store {
 
     /// A constant with its data, as tract wants it.
     pub fn filled(&self, tensor: &TensorProto) -> Option<TensorProto> {
-        let raw_data = self.bytes(tensor)?.into_owned();
-        Some(TensorProto { raw_data, data_location: None, external_data: Vec::new(), ..tensor.clone() })
+        let mut filled = tensor.clone();
+        if Self::holds(tensor) {
+            filled.raw_data = self.blob(tensor)?.load().ok()?;
+            filled.data_location = None;
+            filled.external_data = Vec::new();
+        }
+        Some(filled)
     }
+}
+
+/// Values to compute: the large ones by themselves, as tract makes several copies on the way, and the others together.
+pub fn in_groups(values: Vec<String>, is_large: &dyn Fn(&str) -> bool) -> Vec<Vec<String>> {
+    let mut groups = Vec::new();
+    let mut small = Vec::new();
+    for value in values {
+        if is_large(&value) {
+            groups.push(vec![value]);
+        } else {
+            small.push(value);
+        }
+    }
+    if !small.is_empty() {
+        groups.push(small);
+    }
+    groups
 }

@@ -31,9 +31,6 @@ extern "C" {
     /// A plan that is not there as a whole.
     type JsPlan;
 
-    #[wasm_bindgen(method, getter)]
-    fn size(this: &JsPlan) -> f64;
-
     /// Fills `to`, a view of this module's memory, with the bytes from `offset` on.
     #[wasm_bindgen(method, catch)]
     fn read(this: &JsPlan, offset: f64, to: &mut [u8]) -> std::result::Result<(), JsValue>;
@@ -80,7 +77,8 @@ struct Made {
 
 impl Source for Made {
     fn size(&self) -> usize {
-        self.plan.size() as usize
+        // Casts of floats saturate.
+        field(&self.plan, "size").as_f64().unwrap_or(0.0) as usize
     }
 
     fn read(&self, offset: usize, to: &mut [u8]) -> Result<()> {

@@ -6,7 +6,7 @@ use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, 
 
 use super::graph::{Graph, int, is_op};
 use crate::compiler::fallback::Subgraph;
-use crate::compiler::store::Store;
+use crate::compiler::store::{Store, in_groups};
 use crate::tensor::DataType;
 
 /// What the nodes compute of constants, by tract's operators and ours, as the engine's fallback would. `None` if they
@@ -88,14 +88,12 @@ pub fn fold_constants(graph: &mut Graph) {
         .map(|n| n.output[0].clone())
         .filter(|o| !graph.is_pinned(o) && graph.readers(o).iter().any(|r| !folded.contains(r)))
         .collect();
-    // What is large one after the other, and the rest together.
-    let (large, small): (Vec<_>, Vec<_>) = outputs.into_iter().partition(|o| large.contains(o));
-    for outputs in large.into_iter().map(|o| vec![o]).chain([small]).filter(|o| !o.is_empty()) {
-        let mut wanted: HashSet<&String> = outputs.iter().collect();
+    for outputs in in_groups(outputs, &|o| large.contains(o)) {
+        let mut wanted: HashSet<&str> = outputs.iter().map(String::as_str).collect();
         let mut needed: Vec<NodeProto> = Vec::new();
         for node in nodes.iter().rev() {
-            if wanted.contains(&node.output[0]) && graph.constant(&node.output[0]).is_none() {
-                wanted.extend(&node.input);
+            if wanted.contains(node.output[0].as_str()) && graph.constant(&node.output[0]).is_none() {
+                wanted.extend(node.input.iter().map(String::as_str));
                 needed.push(node.clone());
             }
         }

@@ -13,7 +13,7 @@ use tract_onnx::pb::{TensorShapeProto, TypeProto, tensor_shape_proto};
 use super::{Lowering, Pool, Value};
 use crate::compiler::fallback::{Known, Subgraph};
 use crate::compiler::onnx::raw_bytes;
-use crate::compiler::store::{LARGE, Store};
+use crate::compiler::store::{LARGE, Store, in_groups};
 use crate::compiler::tensors;
 use crate::plan::{Fact, Operation};
 use crate::tensor::Tensor;
@@ -86,11 +86,9 @@ pub fn compute(
         wanted.extend(reads(node));
         nodes.push(index);
     }
-    // What is large one after the other, as tract makes several copies on the way; the rest together.
-    let (large, small): (Vec<_>, Vec<_>) =
-        outputs.into_iter().partition(|o| known.get(o).and_then(Known::bytes).is_some_and(|bytes| bytes >= LARGE));
+    let is_large = |name: &str| known.get(name).and_then(Known::bytes).is_some_and(|bytes| bytes >= LARGE);
     let mut computed = HashMap::new();
-    for outputs in large.into_iter().map(|o| vec![o]).chain([small]).filter(|o| !o.is_empty()) {
+    for outputs in in_groups(outputs, &is_large) {
         let mut wanted: HashSet<String> = outputs.iter().cloned().collect();
         let mut needed: Vec<usize> = Vec::new();
         for &index in &nodes {

@@ -344,7 +344,7 @@ fn apart(bytes: &[u8], seed: u64) -> Result<f32, String> {
     let steps = lowered(&proto, &store, &info, &known, &shapes, &mut pool, &mut 0)
         .map_err(|e| e.to_string())?
         .ok_or("cannot be lowered")?;
-    let one = whole(&proto, &store, &info, &known, &shapes, &mut 0).map_err(|e| format!("cannot be run: {e}"))?;
+    let one = whole(&mut proto, &store, &info, &known, &shapes, &mut 0).map_err(|e| format!("cannot be run: {e}"))?;
     let mut random = Random(seed);
     let inputs: Vec<(String, Tensor)> = info
         .inputs
