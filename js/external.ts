@@ -4,13 +4,12 @@
 import { InferenceError, toObject } from './errors.js';
 
 const MIB = 2 ** 20;
-/** Of WebAssembly memory. */
-const PAGE = 2 ** 16;
-const MAX_PAGES = 2 ** 16;
+/** Bytes of a page of WebAssembly memory, and the most pages. */
+const PAGE = 65536;
 
 /** A buffer of so many bytes, or of 4 GiB, beyond which no model goes: WebAssembly has longer ones than JavaScript. */
 export function hugeBuffer(bytes: number): Uint8Array {
-  return new Uint8Array(new WebAssembly.Memory({ initial: Math.min(Math.ceil(bytes / PAGE), MAX_PAGES) }).buffer);
+  return new Uint8Array(new WebAssembly.Memory({ initial: Math.min(Math.ceil(bytes / PAGE), PAGE) }).buffer);
 }
 
 /** What the compiler said of missing files, with the addresses where they most likely are: beside the model. */
@@ -32,6 +31,6 @@ export function tooLarge(bytes: number): InferenceError {
   const actual = `${Math.ceil(bytes / MIB)} MiB`;
   return new InferenceError('MODEL_TOO_LARGE', `The model is too large for WebAssembly: it has ${actual} with its external data`, {
     actual,
-    hint: 'WebAssembly has 4 GiB of memory, for the weights and all that a run computes. Quantize the weights to 8 bits, or use a smaller model.',
+    hint: 'WebAssembly has 4 GiB for the weights and all that a run computes. Quantize the weights to 8 bits, or use a smaller model.',
   });
 }
