@@ -31,6 +31,6 @@ export function tooLarge(bytes: number): InferenceError {
   const actual = `${Math.ceil(bytes / MIB)} MiB`;
   return new InferenceError('MODEL_TOO_LARGE', `The model is too large for WebAssembly: it has ${actual} with its external data`, {
     actual,
-    hint: 'WebAssembly has 4 GiB for the weights and all that a run computes. Quantize the weights to 8 bits, or use a smaller model.',
+    hint: 'WebAssembly has 4 GiB for weights and what a run computes. Quantize to 8 bits, or use a smaller model.',
   });
 }

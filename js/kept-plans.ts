@@ -7,6 +7,7 @@
 // needed, and what has taken its place is thrown away. Models that need the compiler while they run are not kept.
 
 import { openStore, type Store } from './cache.js';
+import { MAX_KEPT } from './model.js';
 import type { OpenRequest, Source } from './protocol.js';
 import { resolveShapes } from './shapes.js';
 import type { CompiledModel, CompiledPlan, ExternalFile, Host, ModelInfo, PlanDescription, TensorObject } from './wasm-modules.js';
@@ -15,8 +16,6 @@ const VERSION = 'x-tractlet-version';
 const HASH = 'x-tractlet-sha256';
 /** How long a session has to rest before its plan is kept, in milliseconds. */
 const REST = 500;
-/** Larger plans are not kept: to be hashed they have to be in memory as a whole, beside the engine's weights. */
-const MAX_KEPT = 2 ** 29;
 /** As in src/plan/mod.rs. */
 const MAX_VARIANTS = 8;
 
@@ -70,7 +69,6 @@ export class KeptPlans {
 
   /** The plan of a model that was loaded. */
   async find(model: Uint8Array, externalData: readonly ExternalFile[]): Promise<Bytes | undefined> {
-    if (externalData.reduce((sum, { data }) => sum + data.length, model.length) > MAX_KEPT) return undefined;
     this.#identity ??= await identityOf(model);
     this.#externalIdentities = await Promise.all(externalData.map(async ({ data }, i) => this.#externalIdentities[i] ?? identityOf(data)));
     return this.#get();

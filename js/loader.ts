@@ -3,7 +3,6 @@
 
 import { describe, InferenceError } from './errors.js';
 import type { Emit, ResponseHead, Source } from './protocol.js';
-import { asBytes } from './tensor.js';
 
 /** What a file should be; `data` is anything. */
 export type Kind = 'model' | 'wasm' | 'card' | 'labels' | 'data';
@@ -96,16 +95,12 @@ export async function receive(source: Opened, options: LoadOptions): Promise<Uin
   if (source.headers) options.onHeaders?.(source.headers);
   options.emit?.({ status: 'download', file });
   let bytes: Uint8Array;
-  if (body instanceof Blob && body.size > MAX_BUFFER) {
-    bytes = await readAll({ ...source, body: body.stream() }, { ...options, size: body.size });
-  } else if (body instanceof Uint8Array || body instanceof Blob) {
-    await options.onSize?.(body instanceof Blob ? body.size : body.length);
-    try {
-      bytes = body instanceof Blob ? asBytes(await body.arrayBuffer()) : body;
-    } catch (cause) {
-      throw networkError(`${file} could not be read`, cause);
-    }
+  if (body instanceof Uint8Array) {
+    bytes = body;
+    await options.onSize?.(bytes.length);
     await check(bytes, source, options);
+  } else if (body instanceof Blob) {
+    bytes = await readAll({ ...source, body: body.stream() }, { ...options, size: body.size });
   } else {
     bytes = await readAll(source, options);
   }
@@ -178,14 +173,15 @@ async function readAll(source: Opened, options: LoadOptions): Promise<Uint8Array
       }
       signal?.throwIfAborted();
       if (chunk) {
-        if (loaded + chunk.length > buffer.length) {
-          const wanted = Math.max(loaded + chunk.length, Math.min(total ?? 0, buffer.length * 4), buffer.length * 2);
+        const end = loaded + chunk.length;
+        if (end > buffer.length) {
+          const wanted = Math.max(end, Math.min(total ?? 0, buffer.length * 4), buffer.length * 2);
           const larger = wanted > MAX_BUFFER ? (await import('./external.js')).hugeBuffer(wanted) : new Uint8Array(wanted);
           larger.set(buffer.subarray(0, loaded));
           buffer = larger;
         }
         buffer.set(chunk, loaded);
-        loaded += chunk.length;
+        loaded = end;
       }
       if (!checked && (done || loaded >= HEAD)) {
         checked = true;

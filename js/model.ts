@@ -10,6 +10,9 @@ import type { EngineModule, ExternalFile } from './wasm-modules.js';
 /** Bytes of model and external data that the engine's memory certainly has no room for. */
 const MAX_COMPILED = 2 ** 32;
 
+/** Larger models and plans are not kept: to be hashed they have to be in memory as a whole, beside the engine's weights. */
+export const MAX_KEPT = 2 ** 29;
+
 /** What was downloaded. */
 export interface Loaded {
   readonly bytes: Uint8Array;
@@ -64,7 +67,7 @@ export class ModelFiles {
       return { plan: known };
     }
     const loaded = await this.load();
-    return { loaded, plan: isPlan(loaded.bytes) ? undefined : await this.kept?.find(loaded.bytes, loaded.externalData) };
+    return { loaded, plan: isPlan(loaded.bytes) || this.#total() > MAX_KEPT ? undefined : await this.kept?.find(loaded.bytes, loaded.externalData) };
   }
 
   /** Downloads everything. The compiler is loaded at the same time, when it will be needed. */
