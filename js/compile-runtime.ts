@@ -2,11 +2,12 @@
 
 import type { Fallback, FallbackNode } from './compile.js';
 import { InferenceError } from './errors.js';
+import { bytesOf } from './kept-plans.js';
 import { isPlan, type LoadOptions } from './loader.js';
 import type { Loaded, ModelFiles } from './model.js';
 import type { CompileRequest, CompileResult, InspectResult } from './protocol.js';
 import { openInputs, resolveShapes } from './shapes.js';
-import type { CompiledModel, CompilerModule, EngineModule, EngineSession, ModelInfo, PlanDescription } from './wasm-modules.js';
+import type { CompiledModel, CompiledPlan, CompilerModule, EngineModule, EngineSession, ModelInfo, PlanDescription } from './wasm-modules.js';
 
 type Shapes = CompileRequest['shapes'];
 
@@ -116,7 +117,7 @@ async function prepare(sets: Shapes, { options, files, loaded, engine, compiler,
         model.specialize(set);
         options.emit?.({ status: 'compile', file, progress: (100 * (i + 1)) / shapes.length });
       }
-      plan = model.plan();
+      plan = bytesOf(model.plan());
     } catch (error) {
       throw await explain(error);
     }
@@ -126,7 +127,7 @@ async function prepare(sets: Shapes, { options, files, loaded, engine, compiler,
   return { plan, info, description, ...(model && { model }) };
 }
 
-function withSession<T>(engine: EngineModule, plan: Uint8Array, use: (session: EngineSession) => T): T {
+function withSession<T>(engine: EngineModule, plan: Uint8Array | CompiledPlan, use: (session: EngineSession) => T): T {
   const session = new engine.EngineSession(plan, undefined);
   try {
     return use(session);

@@ -7,9 +7,10 @@
 // needed, and what has taken its place is thrown away. Models that need the compiler while they run are not kept.
 
 import { openStore, type Store } from './cache.js';
+import { MAX_KEPT } from './model.js';
 import type { OpenRequest, Source } from './protocol.js';
 import { resolveShapes } from './shapes.js';
-import type { CompiledModel, ExternalFile, Host, ModelInfo, PlanDescription, TensorObject } from './wasm-modules.js';
+import type { CompiledModel, CompiledPlan, ExternalFile, Host, ModelInfo, PlanDescription, TensorObject } from './wasm-modules.js';
 
 const VERSION = 'x-tractlet-version';
 const HASH = 'x-tractlet-sha256';
@@ -84,9 +85,11 @@ export class KeptPlans {
   }
 
   /** Keeps a plan in place of what was kept for this address. Never throws. */
-  async keep(plan: Uint8Array): Promise<void> {
+  async keep(made: CompiledPlan): Promise<void> {
     const key = this.#key();
-    if (key === undefined || this.#forbidden) return;
+    if (key === undefined || this.#forbidden || made.size > MAX_KEPT) return;
+    // At once: the model may be gone in the next moment.
+    const plan = bytesOf(made);
     const [version, hash] = await Promise.all([this.#version, identityOf(plan)]);
     // The thread may end at any moment. In this order it leaves nothing behind that nobody knows of.
     if (this.#model.url !== undefined) {
@@ -187,6 +190,13 @@ export class KeptPlans {
     await this.drop();
     return undefined;
   }
+}
+
+/** All of a plan. */
+export function bytesOf(plan: CompiledPlan): Bytes {
+  const bytes = new Uint8Array(plan.size);
+  plan.read(0, bytes);
+  return bytes;
 }
 
 async function identityOf(bytes: Uint8Array): Promise<string> {

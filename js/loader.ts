@@ -3,7 +3,6 @@
 
 import { describe, InferenceError } from './errors.js';
 import type { Emit, ResponseHead, Source } from './protocol.js';
-import { asBytes } from './tensor.js';
 
 /** What a file should be; `data` is anything. */
 export type Kind = 'model' | 'wasm' | 'card' | 'labels' | 'data';
@@ -37,6 +36,8 @@ export interface Opened extends Source {
   readonly headers?: Headers | undefined;
 }
 
+/** Browsers have no longer buffers. */
+const MAX_BUFFER = 2e9;
 /** Largest buffer that is set aside on the word of a server alone. */
 const MAX_TRUSTED_LENGTH = 1 << 28;
 /** Shortest time between two progress events, in milliseconds. */
@@ -94,14 +95,12 @@ export async function receive(source: Opened, options: LoadOptions): Promise<Uin
   if (source.headers) options.onHeaders?.(source.headers);
   options.emit?.({ status: 'download', file });
   let bytes: Uint8Array;
-  if (body instanceof Uint8Array || body instanceof Blob) {
-    await options.onSize?.(body instanceof Blob ? body.size : body.length);
-    try {
-      bytes = body instanceof Blob ? asBytes(await body.arrayBuffer()) : body;
-    } catch (cause) {
-      throw networkError(`${file} could not be read`, cause);
-    }
+  if (body instanceof Uint8Array) {
+    bytes = body;
+    await options.onSize?.(bytes.length);
     await check(bytes, source, options);
+  } else if (body instanceof Blob) {
+    bytes = await readAll({ ...source, body: body.stream() }, { ...options, size: body.size });
   } else {
     bytes = await readAll(source, options);
   }
@@ -140,7 +139,7 @@ async function readAll(source: Opened, options: LoadOptions): Promise<Uint8Array
   // Only sizes the first buffer, and says what part has arrived.
   let total = head?.length || options.size || undefined;
   if (total !== undefined) await onSize?.(total);
-  let buffer = new Uint8Array(Math.min(total ?? 1 << 16, MAX_TRUSTED_LENGTH));
+  let buffer: Uint8Array = new Uint8Array(Math.min(total ?? 1 << 16, MAX_TRUSTED_LENGTH));
   let loaded = 0;
   let checked = false;
   let reported = 0;
@@ -174,13 +173,15 @@ async function readAll(source: Opened, options: LoadOptions): Promise<Uint8Array
       }
       signal?.throwIfAborted();
       if (chunk) {
-        if (loaded + chunk.length > buffer.length) {
-          const larger = new Uint8Array(Math.max(loaded + chunk.length, Math.min(total ?? 0, buffer.length * 4), buffer.length * 2));
+        const end = loaded + chunk.length;
+        if (end > buffer.length) {
+          const wanted = Math.max(end, Math.min(total ?? 0, buffer.length * 4), buffer.length * 2);
+          const larger = wanted > MAX_BUFFER ? (await import('./external.js')).hugeBuffer(wanted) : new Uint8Array(wanted);
           larger.set(buffer.subarray(0, loaded));
           buffer = larger;
         }
         buffer.set(chunk, loaded);
-        loaded += chunk.length;
+        loaded = end;
       }
       if (!checked && (done || loaded >= HEAD)) {
         checked = true;

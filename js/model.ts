@@ -7,8 +7,11 @@ import { without } from './modules.js';
 import type { OpenRequest, Source } from './protocol.js';
 import type { EngineModule, ExternalFile } from './wasm-modules.js';
 
-/** Bytes of model and external data of which it is certain that they cannot be compiled: that takes three times as much. */
-const MAX_COMPILED = 2 ** 32 / 3;
+/** Bytes of model and external data that the engine's memory certainly has no room for. */
+const MAX_COMPILED = 2 ** 32;
+
+/** Larger models and plans are not kept: to be hashed they have to be in memory as a whole, beside the engine's weights. */
+export const MAX_KEPT = 2 ** 29;
 
 /** What was downloaded. */
 export interface Loaded {
@@ -64,7 +67,7 @@ export class ModelFiles {
       return { plan: known };
     }
     const loaded = await this.load();
-    return { loaded, plan: isPlan(loaded.bytes) ? undefined : await this.kept?.find(loaded.bytes, loaded.externalData) };
+    return { loaded, plan: isPlan(loaded.bytes) || this.#total() > MAX_KEPT ? undefined : await this.kept?.find(loaded.bytes, loaded.externalData) };
   }
 
   /** Downloads everything. The compiler is loaded at the same time, when it will be needed. */
@@ -97,7 +100,7 @@ export class ModelFiles {
     return { bytes, externalData };
   }
 
-  /** The error of a model that does not fit into the compiler's memory. */
+  /** The error of a model that does not fit into WebAssembly's memory. */
   async tooLarge(): Promise<InferenceError> {
     return (await import('./external.js')).tooLarge(this.#total());
   }

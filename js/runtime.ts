@@ -32,7 +32,7 @@ import type {
 import type { Crew } from './threads.js';
 import { turn } from './turn.js';
 import type { SessionMemory } from './types.js';
-import type { CompiledModel, CompilerModule, EngineModule, EngineSession, Exports, Host, Init, ModelInfo, TensorObject } from './wasm-modules.js';
+import type { CompiledModel, CompiledPlan, CompilerModule, EngineModule, EngineSession, Exports, Host, Init, ModelInfo, TensorObject } from './wasm-modules.js';
 import { loadModule } from './wasm.js';
 
 /** Bytes of memory at which a crash is for want of more. */
@@ -302,7 +302,7 @@ export class Runtime {
     const { freeDimensionOverrides } = request;
     let compiled: CompiledModel;
     let host: Host;
-    let plan: Uint8Array;
+    let plan: CompiledPlan;
     try {
       compiled = new CompiledModel(bytes, externalData, { freeDimensionOverrides });
       this.#compiled = compiled;

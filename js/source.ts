@@ -9,7 +9,7 @@ import { asBytes, copyBytes } from './tensor.js';
 export type FileSource = URL | string | Request | Response | Blob | ArrayBufferView | ArrayBufferLike | ReadableStream<Uint8Array>;
 
 /**
- * The source for `input`. Contents are copied when they are going to be posted to a worker.
+ * The source for `input`. Contents are copied: they are read for as long as there is the session.
  *
  * @param what what the file is, for messages and for files without a name
  * @throws InputError `INVALID_OPTION`
@@ -33,7 +33,7 @@ export async function toSource(input: FileSource, what: string, worker: boolean,
     default:
       if (ArrayBuffer.isView(input) || tag === 'ArrayBuffer' || tag === 'SharedArrayBuffer') {
         const contents = input as ArrayBufferView | ArrayBufferLike;
-        return { file: what, body: worker ? copyBytes(contents) : asBytes(contents) };
+        return { file: what, body: copyBytes(contents) };
       }
       throw failure('INVALID_OPTION', `The ${what} cannot be loaded from ${input as unknown === null ? 'null' : tag}`, {
         expected: 'URL, string, Request, Response, Blob, ArrayBuffer, typed array or ReadableStream',

@@ -36,7 +36,10 @@ export async function assemble(
   threads: number,
   ways: readonly (() => Worker)[] = THIS_WORKER,
 ): Promise<Crew> {
-  const exports = await engine.init({ module_or_path: module });
+  const exports = await engine.init({ module_or_path: module }).catch(() =>
+    // The address space of a shared memory is reserved at once: not every phone has 4 GiB to give.
+    engine.init({ module_or_path: module, memory: new WebAssembly.Memory({ initial: 64, maximum: 16384, shared: true }) }),
+  );
   const helpers: Worker[] = [];
   let stopped = false;
   const stop = (): void => {

@@ -34,10 +34,18 @@ export interface ModelInfo {
   description: string;
 }
 
+/** An encoded plan that is made while it is read. */
+export interface CompiledPlan {
+  /** Bytes. */
+  readonly size: number;
+  /** Fills an array with the bytes from `offset` on. */
+  read(offset: number, to: Uint8Array): void;
+}
+
 /** What the engine asks the compiler for while a model runs. Synchronous. */
 export interface Host {
   /** The plan for these input shapes. */
-  specialize(shapes: number[][]): Uint8Array;
+  specialize(shapes: number[][]): CompiledPlan;
   /** Runs a part of the graph that the engine has no step for. */
   runSubgraph(id: number, inputs: TensorObject[]): TensorObject[];
 }
@@ -101,7 +109,7 @@ export interface EngineSession {
 
 /** A model as the compiler holds it. */
 export interface CompiledModel extends Host {
-  plan(): Uint8Array;
+  plan(): CompiledPlan;
   /** Parts that the engine has no steps for, by the numbers that the plan has for them. */
   fallbacks(): { id: number; nodes: { node: string; opType: string; reason: string }[] }[];
   free(): void;
@@ -150,7 +158,7 @@ export interface EngineModule {
   init: Init;
   /** Version of the package, build and dot product: `0.1.0+relaxed.usdot`. */
   version(): string;
-  EngineSession: new (plan: Uint8Array, host: Host | undefined) => EngineSession;
+  EngineSession: new (plan: Uint8Array | CompiledPlan, host: Host | undefined) => EngineSession;
   preprocess(
     rgba: Uint8Array | Uint8ClampedArray,
     width: number,
@@ -178,6 +186,7 @@ export interface EngineModule {
 /** One copy of the compiler's glue. */
 export interface CompilerModule {
   init: Init;
+  /** The bytes are read when they are needed, until there is neither the model nor a plan of it: they must not change. */
   CompiledModel: new (
     model: Uint8Array,
     externalData: readonly ExternalFile[],

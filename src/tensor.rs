@@ -139,7 +139,7 @@ impl AlignedBytes {
         let count = len.div_ceil(16);
         let mut blocks = Vec::new();
         blocks.try_reserve_exact(count).map_err(|_| {
-            Error::new(ErrorCode::OutOfMemory, format!("{len} bytes for a tensor could not be had"))
+            Error::new(ErrorCode::OutOfMemory, format!("there is no memory for a tensor of {len} bytes"))
                 .with_hint("release sessions that are no longer needed, or use smaller inputs")
         })?;
         blocks.resize(count, 0);

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ use common::{fixtures, json};
 use serde_json::Value;
 use tractlet::compiler::{CompileOptions, CompiledModel};
 use tractlet::engine::{RunOptions, Session};
-use tractlet::plan::{Constant, Dim, Operation, Plan, Variant, encode};
+use tractlet::plan::{Constant, Dim, Operation, Plan, Source, Variant, encode_header};
 use tractlet::{DataType, Error, ErrorCode, Tensor};
 
 /// What a small machine has. Beyond it there is no memory, so that what is asked for without care ends the process.
@@ -124,10 +125,11 @@ fn kinds(plan: &Plan) -> BTreeSet<String> {
 }
 
 fn compile(model: &[u8]) -> Option<Vec<u8>> {
-    let mut model = CompiledModel::open(model, &[], &CompileOptions::default()).ok()?;
+    let file: Rc<dyn Source> = Rc::new(model.to_vec());
+    let mut model = CompiledModel::open(&file, &[], &CompileOptions::default()).ok()?;
     let size = |d: &Dim| if let Dim::Fixed(n) = d { *n } else { 2 };
     let shapes: Vec<Vec<usize>> = model.info().inputs.iter().map(|i| i.shape.iter().map(size).collect()).collect();
-    model.specialize(&shapes).ok()
+    model.specialize(&shapes).and_then(|plan| plan.to_vec()).ok()
 }
 
 /// Small plans that have every kind of operation among them.
@@ -225,7 +227,9 @@ impl Document {
             change(place, other, random);
         }
         let (constants, variants): (Vec<Constant>, Vec<Variant>) = serde_json::from_value(value).ok()?;
-        Some(encode(&self.plan.info, &constants, &variants.iter().collect::<Vec<_>>(), &self.data))
+        let mut bytes = encode_header(&self.plan.info, &constants, &variants.iter().collect::<Vec<_>>());
+        bytes.extend_from_slice(&self.data);
+        Some(bytes)
     }
 }
 

@@ -7,12 +7,13 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use common::{external_data, fixtures, json, tensors};
 use tractlet::compiler::{CompileOptions, CompiledModel, Reason};
 use tractlet::engine::{RunOptions, Session};
 use tractlet::local::open;
-use tractlet::plan::{Dim, Operation, Plan, ValueInfo};
+use tractlet::plan::{Dim, Operation, Plan, Source, ValueInfo};
 use tractlet::{ErrorCode, Tensor};
 
 #[derive(serde::Deserialize)]
@@ -48,9 +49,14 @@ fn plan_of(case: &Case) -> Result<Vec<u8>, String> {
     let model = fs::read(folder.join("model.onnx")).map_err(|e| e.to_string())?;
     let external = external_data(&folder, &case.external);
     let mut model =
-        CompiledModel::open(&model[..], &external, &CompileOptions::default()).map_err(|e| e.to_string())?;
+        CompiledModel::open(&source(&model), &external, &CompileOptions::default()).map_err(|e| e.to_string())?;
     let shapes = shapes(&model, &folder);
-    model.specialize(&shapes).map_err(|e| e.to_string())
+    model.specialize(&shapes).and_then(|p| p.to_vec()).map_err(|e| e.to_string())
+}
+
+/// As the compiler wants a file.
+fn source(bytes: &[u8]) -> Rc<dyn Source> {
+    Rc::new(bytes.to_vec())
 }
 
 fn decoded(plan: &[u8]) -> Plan {
@@ -76,9 +82,9 @@ fn classifiers_run_without_the_compiler() {
     assert!(committed.len() >= 2 && nets.len() >= 14, "{} and {} models", committed.len(), nets.len());
     for path in committed.iter().chain(&nets) {
         let bytes = fs::read(path).expect("a model");
-        let mut model = CompiledModel::open(&bytes[..], &[], &CompileOptions::default()).expect("a model");
+        let mut model = CompiledModel::open(&source(&bytes), &[], &CompileOptions::default()).expect("a model");
         let shapes = shapes(&model, Path::new(""));
-        let plan = model.specialize(&shapes).expect("a plan");
+        let plan = model.specialize(&shapes).and_then(|p| p.to_vec()).expect("a plan");
         assert_eq!(subgraphs(&decoded(&plan)), Vec::<String>::new(), "{}", path.display());
     }
 }
@@ -145,7 +151,7 @@ fn one_plan_serves_several_shapes_without_the_compiler() {
         let name = &case.case;
         let folder = fixtures("operators").join(&case.group).join(name);
         let bytes = fs::read(folder.join("model.onnx")).expect("a model");
-        let mut model = CompiledModel::open(&bytes[..], &[], &CompileOptions::default()).expect("a model");
+        let mut model = CompiledModel::open(&source(&bytes), &[], &CompileOptions::default()).expect("a model");
         let mut whole = open(&bytes, &[], &CompileOptions::default()).expect("a session");
         let samples = samples(&folder);
         let mut shapes: Vec<Vec<Vec<usize>>> = Vec::new();
@@ -158,8 +164,8 @@ fn one_plan_serves_several_shapes_without_the_compiler() {
                 shapes.push(set);
             }
         }
-        let sizes: Vec<usize> = shapes.iter().map(|set| model.specialize(set).expect("a plan").len()).collect();
-        let plan = model.plan();
+        let sizes: Vec<usize> = shapes.iter().map(|set| model.specialize(set).expect("a plan").size()).collect();
+        let plan = model.plan().to_vec().expect("a plan");
         let header = decoded(&plan);
         assert_eq!(header.variants.iter().map(|v| v.input_shapes.clone()).collect::<Vec<_>>(), shapes, "{name}");
         if !subgraphs(&header).is_empty() {
@@ -184,12 +190,12 @@ fn one_plan_serves_several_shapes_without_the_compiler() {
 fn a_shape_that_a_plan_lacks_is_an_error() {
     let folder = fixtures("operators").join("symbolic/batch_u8s8_channel");
     let bytes = fs::read(folder.join("model.onnx")).expect("a model");
-    let mut model = CompiledModel::open(&bytes[..], &[], &CompileOptions::default()).expect("a model");
+    let mut model = CompiledModel::open(&source(&bytes), &[], &CompileOptions::default()).expect("a model");
     let samples = samples(&folder);
     let shape_of = |k: usize| vec![samples[k][0].1.shape().to_vec()];
     assert_ne!(shape_of(0), shape_of(1));
     let plan = model.specialize(&shape_of(0)).expect("a plan");
-    let mut alone = Session::new(&plan[..], None).expect("a session");
+    let mut alone = Session::new(&plan, None).expect("a session");
     let error = alone.run(&samples[1], None, RunOptions::default()).expect_err("no such shape");
     assert_eq!(error.code, ErrorCode::InputShape);
     assert!(error.message.contains(&format!("{:?}", shape_of(0)[0])), "{error}");
@@ -203,9 +209,9 @@ fn what_needs_the_compiler_has_a_reason() {
         let folder = fixtures("operators").join(&case.group).join(&case.case);
         let bytes = fs::read(folder.join("model.onnx")).expect("a model");
         let external = external_data(&folder, &case.external);
-        let mut model = CompiledModel::open(&bytes[..], &external, &CompileOptions::default()).expect("a model");
+        let mut model = CompiledModel::open(&source(&bytes), &external, &CompileOptions::default()).expect("a model");
         let shapes = shapes(&model, &folder);
-        let plan = decoded(&model.specialize(&shapes).expect("a plan"));
+        let plan = decoded(&model.specialize(&shapes).and_then(|p| p.to_vec()).expect("a plan"));
         let ids: BTreeSet<u32> = plan.variants[0]
             .steps
             .iter()

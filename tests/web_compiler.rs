@@ -105,8 +105,20 @@ fn files(list: &[(&str, &[u8])]) -> JsValue {
     list.iter().map(file).collect::<Array>().into()
 }
 
+/// All of a plan that is made while it is read, in two parts.
+fn bytes_of(plan: &JsValue) -> Vec<u8> {
+    let size = get(plan, "size").as_f64().expect("a size");
+    let half = (size / 2.0).floor();
+    let parts = [(0.0, half), (half, size - half)].map(|(offset, len)| {
+        let to = Uint8Array::new_with_length(len as u32);
+        call(plan, "read", &[offset.into(), to.clone().into()]).expect("bytes");
+        to.to_vec()
+    });
+    parts.concat()
+}
+
 fn plan_of(bytes: &JsValue) -> Plan {
-    Plan::decode(&bytes.dyn_ref::<Uint8Array>().expect("a Uint8Array").to_vec()[..]).expect("a plan").0
+    Plan::decode(&bytes_of(bytes)).expect("a plan").0
 }
 
 fn specialize(model: &JsValue, shapes: &str) -> Result<Plan, JsValue> {

@@ -37,7 +37,7 @@ fn what_is_thrown_is_a_plain_object() {
     assert!(!field(&error, "message").is_empty() && !field(&error, "hint").is_empty());
     let error = preprocess(&[0; 4], 1, 1, js("{}"), JsValue::UNDEFINED).expect_err("no settings");
     assert_eq!(field(&error, "code"), "INVALID_OPTION");
-    let error = EngineSession::new(Uint8Array::from(&b"TRACTLET"[..]), None).err().expect("no plan");
+    let error = EngineSession::new(Uint8Array::from(&b"TRACTLET"[..]).into(), None).err().expect("no plan");
     assert_eq!(field(&error, "code"), "INVALID_PLAN");
 }
 
@@ -82,7 +82,7 @@ fn host(run_subgraph: &str) -> Option<JsHost> {
 #[test]
 fn a_session_asks_its_host() {
     let mut session = EngineSession::new(
-        plan(),
+        plan().into(),
         host("return id === 7 && [{ ...inputs[0], data: inputs[0].data.map((v) => v * 2) }]"),
     )
     .expect("a session");
@@ -102,8 +102,8 @@ fn a_session_asks_its_host() {
 
 #[test]
 fn what_the_host_throws_goes_through() {
-    let mut session =
-        EngineSession::new(plan(), host("throw { code: 'EXECUTION_FAILED', message: 'no' }")).expect("a session");
+    let mut session = EngineSession::new(plan().into(), host("throw { code: 'EXECUTION_FAILED', message: 'no' }"))
+        .expect("a session");
     let inputs = Array::of1(&tensor("x", "uint8", &[3], &[1, 2, 3]));
     let error = session.run(&inputs, None, &JsValue::UNDEFINED).expect_err("the host fails");
     assert_eq!((field(&error, "code"), field(&error, "message")), ("EXECUTION_FAILED".into(), "no".into()));

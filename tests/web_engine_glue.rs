@@ -441,6 +441,39 @@ async fn shapes_that_a_plan_lacks_are_named() {
     assert_eq!(text(&get(&error.unwrap_err(), "expected")), r#""a [1, 2], b [1, 2]; a [3, 2], b [3, 2]""#);
 }
 
+/// A plan that is read piece by piece; `limit` is where reading throws.
+fn made(plan: &Plan, limit: f64) -> JsValue {
+    let make = Function::new_with_args(
+        "bytes, limit",
+        "return {
+            size: bytes.length,
+            read(offset, to) {
+                if (offset + to.length > limit) throw 'gone';
+                to.set(bytes.subarray(offset, offset + to.length));
+            },
+        }",
+    );
+    make.call2(&JsValue::NULL, &Uint8Array::from(&plan.encode()[..]), &limit.into()).expect("a plan")
+}
+
+#[test]
+async fn plans_are_read_piece_by_piece() {
+    let plan = hosted(&[1]);
+    let inputs = [floats("a", &[1, 2], &[1.0; 2]), floats("b", &[1, 2], &[2.0; 2])];
+    let host = host(&[]);
+    let want = {
+        let whole = session(&plan, &host).await;
+        run_all(&whole, &inputs).unwrap()
+    };
+    let open = async |plan: JsValue| construct(&exports().await, "EngineSession", &[plan, host.clone()]);
+    let session = open(made(&plan, f64::INFINITY)).await.unwrap_or_else(|e| panic!("{}", text(&e)));
+    let got = run_all(&session, &inputs).unwrap();
+    assert_eq!(got.iter().map(text).collect::<Vec<_>>(), want.iter().map(text).collect::<Vec<_>>());
+    for limit in [0.0, 20.0] {
+        assert_eq!(open(made(&plan, limit)).await.unwrap_err(), JsValue::from("gone"));
+    }
+}
+
 #[test]
 async fn bad_plans_are_thrown() {
     let good = identity(DataType::Float32, &[2]).encode();

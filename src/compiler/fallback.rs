@@ -8,6 +8,8 @@ use tract_onnx::pb::ModelProto;
 use tract_onnx::tract_hir::internal::*;
 
 use super::limits::{MAX_TENSOR_BYTES, too_large};
+use super::lower::value_info;
+use super::store::Store;
 use super::{gather, registry, shapes, tensors, whole};
 use crate::error::{Error, ErrorCode, Result};
 use crate::plan::Fact;
@@ -100,14 +102,38 @@ impl Known {
         self.dims.as_ref()?.iter().copied().collect()
     }
 
+    /// How many bytes it has, if that is known.
+    pub fn bytes(&self) -> Option<usize> {
+        let elements = self.shape()?.into_iter().try_fold(1usize, usize::checked_mul)?;
+        elements.checked_mul(self.data_type?.size())
+    }
+
     /// Whether its size in memory is known.
     pub fn is_sized(&self) -> bool {
         self.data_type.is_some_and(|t| t.size() > 0) && self.shape().is_some()
     }
 }
 
-/// Has tract infer what it can about every value of a model, whose inputs must have concrete shapes.
-pub fn analyse(proto: &ModelProto) -> Result<HashMap<String, Known>> {
+/// Has tract infer what it can about every value of a model, whose inputs must have concrete shapes. Of large constants it
+/// gets to know types and shapes only, as if they were inputs.
+pub fn analyse(proto: &mut ModelProto) -> Result<HashMap<String, Known>> {
+    let Some(graph) = &mut proto.graph else { return Ok(HashMap::new()) };
+    let (large, small): (Vec<_>, Vec<_>) = std::mem::take(&mut graph.initializer).into_iter().partition(Store::holds);
+    let inputs = graph.input.len();
+    graph.initializer = small;
+    for tensor in &large {
+        let dims: Vec<Option<usize>> = tensor.dims.iter().map(|&d| usize::try_from(d).ok()).collect();
+        graph.input.push(value_info(&tensor.name, tensor.data_type, &dims));
+    }
+    let known = analyse_small(proto);
+    if let Some(graph) = &mut proto.graph {
+        graph.input.truncate(inputs);
+        graph.initializer.extend(large);
+    }
+    known
+}
+
+fn analyse_small(proto: &ModelProto) -> Result<HashMap<String, Known>> {
     guarded(|| {
         let (model, outlets) = infer(proto)?;
         let mut all = HashMap::new();

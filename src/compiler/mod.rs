@@ -17,23 +17,26 @@ mod onnx;
 mod quantized;
 mod registry;
 mod shapes;
+mod store;
 mod tensors;
 mod whole;
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use serde::Serialize;
 use tract_onnx::pb::tensor_shape_proto::{self, dimension};
-use tract_onnx::pb::{ModelProto, type_proto};
+use tract_onnx::pb::{ModelProto, TensorProto, type_proto};
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::plan::{self, Dim, Fact, MAX_VARIANTS, ModelInfo, Operation, Step, ValueInfo, Variant};
+use crate::plan::{self, Dim, Fact, MAX_VARIANTS, ModelInfo, Operation, Source, Step, ValueInfo, Variant};
 use crate::tensor::Tensor;
 use fallback::Subgraph;
 use lower::{Lowered, Part, Pool};
+use store::Store;
 
 pub use info::DimensionOverrides;
-pub use lower::{Reason, WithoutStep};
+pub use lower::{Encoded, Reason, WithoutStep};
 pub use onnx::ExternalData;
 
 /// Choices for compiling.
@@ -48,6 +51,8 @@ pub struct CompiledModel {
     info: ModelInfo,
     /// Dropped once it is compiled for good, as models with fixed shapes are.
     proto: Option<ModelProto>,
+    /// The large constants.
+    store: Store,
     /// The constants of all plans.
     pool: Pool,
     /// Most recently used last; never more than [`MAX_VARIANTS`].
@@ -77,28 +82,26 @@ pub struct Fallback {
 }
 
 impl CompiledModel {
-    /// Reads and checks a model. With fixed input shapes it is compiled at once, otherwise by [`Self::specialize`].
+    /// Reads and checks a model. With fixed input shapes it is compiled at once, otherwise by [`Self::specialize`]. Large
+    /// constants are not read: they are when a plan is, or a part of the graph is executed here. So the files must not
+    /// change.
     ///
     /// # Errors
     /// What is wrong with the bytes, see [`ErrorCode`]; all unknown operators at once.
-    pub fn open(
-        bytes: impl AsRef<[u8]>,
-        external: impl AsRef<[ExternalData]>,
-        options: &CompileOptions,
-    ) -> Result<Self> {
-        let (mut proto, info) = onnx::import(bytes.as_ref(), external.as_ref(), &options.free_dimension_overrides)?;
-        // What is owned is not needed beside what was decoded from it.
-        drop((bytes, external));
-        fuse::fuse(&mut proto);
+    pub fn open(file: &Rc<dyn Source>, external: &[ExternalData], options: &CompileOptions) -> Result<Self> {
+        let (mut proto, info, mut store) = onnx::import(file, external, &options.free_dimension_overrides)?;
+        fuse::fuse(&mut proto, &mut store);
         let fixed: Option<Vec<Vec<usize>>> = info
             .inputs
             .iter()
             .map(|i| i.shape.iter().map(|d| if let Dim::Fixed(n) = d { Some(*n) } else { None }).collect())
             .collect();
-        let mut model = Self { info, proto: Some(proto), pool: Pool::default(), compiled: Vec::new(), next_id: 0 };
+        let mut model =
+            Self { info, proto: Some(proto), store, pool: Pool::default(), compiled: Vec::new(), next_id: 0 };
         if let Some(shapes) = fixed {
             model.compile(&shapes)?;
             model.proto = None;
+            model.store = Store::default();
         }
         Ok(model)
     }
@@ -109,21 +112,25 @@ impl CompiledModel {
     }
 
     /// The plan, encoded, with a variant for every set of input shapes in use.
-    pub fn plan(&self) -> Vec<u8> {
-        let variants: Vec<&Variant> = self.compiled.iter().map(|c| &c.variant).collect();
-        plan::encode(&self.info, &self.pool.constants, &variants, &self.pool.data)
+    pub fn plan(&self) -> Encoded {
+        self.encoded(&self.compiled)
+    }
+
+    fn encoded(&self, compiled: &[Compiled]) -> Encoded {
+        let variants: Vec<&Variant> = compiled.iter().map(|c| &c.variant).collect();
+        self.pool.encoded(plan::encode_header(&self.info, &self.pool.constants, &variants))
     }
 
     /// A plan for these input shapes, in the order of the inputs, encoded. Constants keep the numbers that they had.
     ///
     /// # Errors
     /// `INPUT_SHAPE` if the model cannot take them.
-    pub fn specialize(&mut self, shapes: &[Vec<usize>]) -> Result<Vec<u8>> {
+    pub fn specialize(&mut self, shapes: &[Vec<usize>]) -> Result<Encoded> {
         let at = match self.compiled.iter().position(|c| c.variant.input_shapes == shapes) {
             Some(at) => at,
             None => self.compile(shapes)?,
         };
-        Ok(plan::encode(&self.info, &self.pool.constants, &[&self.compiled[at].variant], &self.pool.data))
+        Ok(self.encoded(&self.compiled[at..=at]))
     }
 
     fn compile(&mut self, shapes: &[Vec<usize>]) -> Result<usize> {
@@ -153,9 +160,10 @@ impl CompiledModel {
         let known = fallback::analyse(proto).map_err(blame)?;
         limits::check_values(&known)?;
         check_outputs(proto, &self.info, &known)?;
-        let compiled = match lowered(proto, &self.info, &known, shapes, &mut self.pool, &mut self.next_id) {
+        let (store, pool, next_id) = (&self.store, &mut self.pool, &mut self.next_id);
+        let compiled = match lowered(proto, store, &self.info, &known, shapes, pool, next_id)? {
             Some(compiled) => compiled,
-            None => whole(proto, &self.info, &known, shapes, &mut self.next_id)?,
+            None => whole(proto, store, &self.info, &known, shapes, next_id)?,
         };
         if self.compiled.len() == MAX_VARIANTS {
             self.compiled.remove(0);
@@ -209,30 +217,43 @@ fn check_outputs(proto: &ModelProto, info: &ModelInfo, known: &HashMap<String, f
 /// The graph as steps, with subgraphs where there are none. `None`: it cannot be split.
 fn lowered(
     proto: &ModelProto,
+    store: &Store,
     info: &ModelInfo,
     known: &HashMap<String, fallback::Known>,
     shapes: &[Vec<usize>],
     pool: &mut Pool,
     next_id: &mut u32,
-) -> Option<Compiled> {
-    let Lowered { variant, parts } = lower::lower(proto, known, shapes, pool, next_id)?;
-    plan::check_variant(info, &pool.constants, pool.data.len(), &variant).ok()?;
+) -> Result<Option<Compiled>> {
+    let Some(Lowered { variant, parts }) = lower::lower(proto, store, known, shapes, pool, next_id) else {
+        return Ok(None);
+    };
+    if plan::check_variant(info, &pool.constants, pool.size()?, &variant).is_err() {
+        return Ok(None);
+    }
     let parts = parts
         .into_iter()
         .map(|Part { id, proto, nodes }| Some(CompiledPart { id, subgraph: Subgraph::new(&proto).ok()?, nodes }))
-        .collect::<Option<Vec<_>>>()?;
-    Some(Compiled { variant, parts })
+        .collect::<Option<Vec<_>>>();
+    Ok(parts.map(|parts| Compiled { variant, parts }))
 }
 
 /// The graph as one subgraph.
 fn whole(
-    proto: &ModelProto,
+    proto: &mut ModelProto,
+    store: &Store,
     info: &ModelInfo,
     known: &HashMap<String, fallback::Known>,
     shapes: &[Vec<usize>],
     next_id: &mut u32,
 ) -> Result<Compiled> {
-    let subgraph = Subgraph::new(proto)?;
+    // Only for tract.
+    let filled: Option<Vec<_>> =
+        proto.graph.iter().flat_map(|g| &g.initializer).map(|tensor| store.filled(tensor)).collect();
+    let filled = filled.ok_or_else(|| Error::new(ErrorCode::Internal, "a weight could not be read"))?;
+    let initializers = swap_initializers(proto, filled);
+    let subgraph = Subgraph::new(proto);
+    swap_initializers(proto, initializers);
+    let subgraph = subgraph?;
     let inputs: Vec<u32> = (0..).take(shapes.len()).collect();
     let outputs: Vec<u32> = (shapes.len() as u32..).take(subgraph.outputs.len()).collect();
     let id = *next_id;
@@ -258,6 +279,10 @@ fn whole(
     };
     let nodes = proto.graph.iter().flat_map(|g| &g.node).map(|n| WithoutStep::new(n, known, Reason::Whole)).collect();
     Ok(Compiled { variant, parts: vec![CompiledPart { id, subgraph, nodes }] })
+}
+
+fn swap_initializers(proto: &mut ModelProto, initializers: Vec<TensorProto>) -> Vec<TensorProto> {
+    proto.graph.as_mut().map_or_else(Vec::new, |g| std::mem::replace(&mut g.initializer, initializers))
 }
 
 /// Writes concrete shapes into the graph's inputs.

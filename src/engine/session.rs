@@ -18,7 +18,7 @@ use crate::tensor::{AlignedBytes, Tensor};
 /// What the engine asks of the compiler while a model runs.
 pub trait Host {
     /// The plan for these input shapes, encoded. Constants keep the numbers that they had in earlier plans.
-    fn specialize(&mut self, shapes: &[Vec<usize>]) -> Result<Vec<u8>>;
+    fn specialize(&mut self, shapes: &[Vec<usize>]) -> Result<Box<dyn Source>>;
 
     /// Runs a part of the graph that the engine has no step for.
     fn run_subgraph(&mut self, id: u32, inputs: &[&Tensor]) -> Result<Vec<Tensor>>;
@@ -264,13 +264,12 @@ impl Session {
             return Ok(());
         }
         let Some(host) = self.host.as_mut() else { return Err(self.no_variant(shapes)) };
-        let bytes = host.specialize(shapes)?;
-        let (plan, data) = Plan::decode(&bytes[..])?;
+        let source = &*host.specialize(shapes)?;
+        let (plan, data) = Plan::decode(source)?;
         let variant = plan.variants.into_iter().find(|v| v.input_shapes == shapes);
         let variant =
             variant.ok_or_else(|| Error::new(ErrorCode::Internal, "the compiler made a plan for other shapes"))?;
-        let mut loader =
-            Loader { source: &bytes[..], data, constants: &plan.constants, cache: &mut self.cache, dot: isa::probe() };
+        let mut loader = Loader { source, data, constants: &plan.constants, cache: &mut self.cache, dot: isa::probe() };
         let program = Program::new(variant, &mut loader, self.threads)?;
         if self.programs.len() >= MAX_VARIANTS {
             self.programs.remove(0);

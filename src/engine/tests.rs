@@ -8,8 +8,8 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 use super::{Host, RunOptions, Session};
 use crate::error::{Error, ErrorCode, Result};
 use crate::plan::{
-    Axis, Constant, Conv, Dim, Fact, Finish, ModelInfo, Numbers, Operation, Plan, Quantization, Rows, Step, ValueInfo,
-    Variant, Window, ZeroPoint,
+    Axis, Constant, Conv, Dim, Fact, Finish, ModelInfo, Numbers, Operation, Plan, Quantization, Rows, Source, Step,
+    ValueInfo, Variant, Window, ZeroPoint,
 };
 use crate::tensor::{DataType, Element, Tensor};
 
@@ -144,7 +144,7 @@ struct Idle {
 }
 
 impl Host for Idle {
-    fn specialize(&mut self, _: &[Vec<usize>]) -> Result<Vec<u8>> {
+    fn specialize(&mut self, _: &[Vec<usize>]) -> Result<Box<dyn Source>> {
         Err(Error::new(ErrorCode::Internal, "nothing is asked for"))
     }
 

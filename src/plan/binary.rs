@@ -23,6 +23,16 @@ pub trait Source {
     fn read(&self, offset: usize, to: &mut [u8]) -> Result<()>;
 }
 
+impl Source for Vec<u8> {
+    fn size(&self) -> usize {
+        self.len()
+    }
+
+    fn read(&self, offset: usize, to: &mut [u8]) -> Result<()> {
+        self[..].read(offset, to)
+    }
+}
+
 impl Source for [u8] {
     fn size(&self) -> usize {
         self.len()
@@ -30,34 +40,35 @@ impl Source for [u8] {
 
     fn read(&self, offset: usize, to: &mut [u8]) -> Result<()> {
         let from = offset.checked_add(to.len()).and_then(|end| self.get(offset..end));
-        to.copy_from_slice(from.ok_or_else(|| invalid("the plan is cut short"))?);
+        to.copy_from_slice(from.ok_or_else(|| invalid("the bytes are cut short"))?);
         Ok(())
     }
 }
 
-/// A plan as bytes.
-pub fn encode(info: &ModelInfo, constants: &[Constant], variants: &[&Variant], data: &[u8]) -> Vec<u8> {
+/// A plan as bytes, up to where the data of the constants begins.
+pub fn encode_header(info: &ModelInfo, constants: &[Constant], variants: &[&Variant]) -> Vec<u8> {
     let mut w = Writer(Vec::new());
     w.info(info);
     // Serialising plain structs into memory cannot fail.
     let body = postcard::to_allocvec(&(constants, variants)).unwrap_or_default();
     let header = w.0.len() + body.len();
     let start = (PREFIX + header).next_multiple_of(ALIGNMENT);
-    let mut bytes = Vec::with_capacity(start + data.len());
+    let mut bytes = Vec::with_capacity(start);
     bytes.extend_from_slice(&MAGIC);
     bytes.extend_from_slice(&VERSION.to_le_bytes());
     bytes.extend_from_slice(&(header as u32).to_le_bytes());
     bytes.extend_from_slice(&w.0);
     bytes.extend_from_slice(&body);
     bytes.resize(start, 0);
-    bytes.extend_from_slice(data);
     bytes
 }
 
 impl Plan {
     /// To bytes.
     pub fn encode(&self) -> Vec<u8> {
-        encode(&self.info, &self.constants, &self.variants.iter().collect::<Vec<_>>(), &self.data)
+        let mut bytes = encode_header(&self.info, &self.constants, &self.variants.iter().collect::<Vec<_>>());
+        bytes.extend_from_slice(&self.data);
+        bytes
     }
 
     /// Reads and validates the header. Gives the plan, without data, and where in `source` its data starts.

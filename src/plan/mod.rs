@@ -10,7 +10,7 @@ mod info;
 mod step;
 mod uses;
 
-pub use binary::{MAGIC, Source, VERSION, encode};
+pub use binary::{MAGIC, Source, VERSION, encode_header};
 pub use check::check_variant;
 pub use info::{Dim, ModelInfo, OperatorSet, ValueInfo, display_shape};
 

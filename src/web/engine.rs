@@ -6,6 +6,7 @@ use std::rc::Rc;
 use js_sys::{Array, Float32Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 
+use super::source::JsBytes;
 use super::tensors::{dims_to_js, field, tensor_from_js, tensor_to_js};
 use super::{thrown, to_js};
 use crate::engine::{Host, RunOptions, Session};
@@ -22,10 +23,17 @@ extern "C" {
     pub type JsHost;
 
     #[wasm_bindgen(method, catch)]
-    fn specialize(this: &JsHost, shapes: &Array) -> std::result::Result<Uint8Array, JsValue>;
+    fn specialize(this: &JsHost, shapes: &Array) -> std::result::Result<JsValue, JsValue>;
 
     #[wasm_bindgen(method, catch, js_name = runSubgraph)]
     fn run_subgraph(this: &JsHost, id: u32, inputs: &Array) -> std::result::Result<Array, JsValue>;
+
+    /// A plan that is not there as a whole.
+    type JsPlan;
+
+    /// Fills `to`, a view of this module's memory, with the bytes from `offset` on.
+    #[wasm_bindgen(method, catch)]
+    fn read(this: &JsPlan, offset: f64, to: &mut [u8]) -> std::result::Result<(), JsValue>;
 
     /// Milliseconds; in windows, workers and Node alike.
     #[wasm_bindgen(js_namespace = performance, js_name = now)]
@@ -48,9 +56,10 @@ impl Compiler {
 }
 
 impl Host for Compiler {
-    fn specialize(&mut self, shapes: &[Vec<usize>]) -> Result<Vec<u8>> {
+    fn specialize(&mut self, shapes: &[Vec<usize>]) -> Result<Box<dyn Source>> {
         let shapes: Array = shapes.iter().map(|s| dims_to_js(s)).collect();
-        Ok(self.host.specialize(&shapes).map_err(|cause| self.failed(cause))?.to_vec())
+        let plan = self.host.specialize(&shapes).map_err(|cause| self.failed(cause))?;
+        Ok(source(plan, &self.thrown))
     }
 
     fn run_subgraph(&mut self, id: u32, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
@@ -60,31 +69,43 @@ impl Host for Compiler {
     }
 }
 
-/// A plan that stays in JavaScript's memory: only what is needed of it is copied, piece by piece.
-struct JsPlan(Uint8Array);
+/// A plan that is made while it is read.
+struct Made {
+    plan: JsPlan,
+    thrown: Thrown,
+}
 
-impl Source for JsPlan {
+impl Source for Made {
     fn size(&self) -> usize {
-        self.0.length() as usize
+        // Casts of floats saturate.
+        field(&self.plan, "size").as_f64().unwrap_or(0.0) as usize
     }
 
     fn read(&self, offset: usize, to: &mut [u8]) -> Result<()> {
-        let end = offset.checked_add(to.len()).filter(|&end| end <= self.size());
-        let Some(end) = end else { return Err(Error::new(ErrorCode::InvalidPlan, "the plan is cut short")) };
-        self.0.subarray(offset as u32, end as u32).copy_to(to);
-        Ok(())
+        self.plan.read(offset as f64, to).map_err(|cause| {
+            *self.thrown.borrow_mut() = Some(cause);
+            Error::new(ErrorCode::Internal, "the compiler failed")
+        })
+    }
+}
+
+/// A plan, as bytes or as something to read from.
+fn source(plan: JsValue, thrown: &Thrown) -> Box<dyn Source> {
+    match plan.dyn_into::<Uint8Array>() {
+        Ok(bytes) => Box::new(JsBytes(bytes)),
+        Err(plan) => Box::new(Made { plan: plan.unchecked_into(), thrown: thrown.clone() }),
     }
 }
 
 #[cfg(not(feature = "threads"))]
-fn open(plan: JsPlan, host: Option<Box<dyn Host>>) -> Result<Session> {
-    Session::new(&plan, host)
+fn open(plan: &dyn Source, host: Option<Box<dyn Host>>) -> Result<Session> {
+    Session::new(plan, host)
 }
 
 #[cfg(feature = "threads")]
-fn open(plan: JsPlan, host: Option<Box<dyn Host>>) -> Result<Session> {
+fn open(plan: &dyn Source, host: Option<Box<dyn Host>>) -> Result<Session> {
     use super::threads::{POOL, threads};
-    Session::with_threads(&plan, host, POOL.clone(), threads())
+    Session::with_threads(plan, host, POOL.clone(), threads())
 }
 
 /// A model ready to run.
@@ -96,12 +117,14 @@ pub struct EngineSession {
 
 #[wasm_bindgen]
 impl EngineSession {
-    /// From an encoded plan.
+    /// From an encoded plan: its bytes, or `{ size, read(offset, to) }`.
     #[wasm_bindgen(constructor)]
-    pub fn new(plan: Uint8Array, host: Option<JsHost>) -> std::result::Result<EngineSession, JsValue> {
+    pub fn new(plan: JsValue, host: Option<JsHost>) -> std::result::Result<EngineSession, JsValue> {
         let failure = Thrown::default();
         let host = host.map(|host| Box::new(Compiler { host, thrown: failure.clone() }) as Box<dyn Host>);
-        Ok(Self { session: open(JsPlan(plan), host).map_err(thrown)?, thrown: failure })
+        let opened = open(&*source(plan, &failure), host);
+        let session = opened.map_err(|error| failure.borrow_mut().take().unwrap_or_else(|| thrown(error)))?;
+        Ok(Self { session, thrown: failure })
     }
 
     /// What the model says of itself.

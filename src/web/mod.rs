@@ -8,6 +8,7 @@ pub mod compiler;
 #[cfg(feature = "engine")]
 pub mod engine;
 mod memory;
+mod source;
 mod tensors;
 #[cfg(feature = "threads")]
 pub mod threads;

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use prost::Message;
 use tract_onnx::pb::TensorProto;
@@ -30,7 +31,7 @@ pub fn json<T: serde::de::DeserializeOwned>(path: &Path) -> T {
 /// The files beside a model that it refers to.
 pub fn external_data(folder: &Path, paths: &[String]) -> Vec<ExternalData> {
     let read = |path: &String| fs::read(folder.join(path)).expect("external data");
-    paths.iter().map(|path| ExternalData { path: path.clone(), data: read(path) }).collect()
+    paths.iter().map(|path| ExternalData { path: path.clone(), data: Rc::new(read(path)) }).collect()
 }
 
 /// A serialised TensorProto with its name.

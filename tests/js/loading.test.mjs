@@ -212,16 +212,16 @@ describe('external data', () => {
 
   test('that is too large is refused before it is downloaded', async () => {
     const { origin } = await serve({
-      '/w': endless('w', 700 * 2 ** 20),
-      '/v': endless('v', 700 * 2 ** 20),
-      '/m.onnx': endless(external, 1500 * 2 ** 20),
-      '/m.plan': endless(plan('double'), 1500 * 2 ** 20),
+      '/w': endless('w', 2100 * 2 ** 20),
+      '/v': endless('v', 2100 * 2 ** 20),
+      '/m.onnx': endless(external, 4500 * 2 ** 20),
+      '/m.plan': endless(plan('double'), 4500 * 2 ** 20),
     });
     const signal = () => AbortSignal.timeout(2000);
     const externalData = [{ path: 'w.bin', data: `${origin}/w` }, { path: 'sub folder/v.bin', data: `${origin}/v` }];
-    const error = { name: 'ModelError', code: 'MODEL_TOO_LARGE', message: /it has 1401 MiB/, hint: /4 GiB/ };
+    const error = { name: 'ModelError', code: 'MODEL_TOO_LARGE', message: /it has 4201 MiB/, hint: /4 GiB/ };
     await assert.rejects(InferenceSession.create(external, { externalData, signal: signal() }), error);
-    await assert.rejects(InferenceSession.create(`${origin}/m.onnx`, { signal: signal() }), { ...error, message: /1500 MiB/ });
+    await assert.rejects(InferenceSession.create(`${origin}/m.onnx`, { signal: signal() }), { ...error, message: /4500 MiB/ });
     // That goes for what has to be compiled.
     await assert.rejects(InferenceSession.create(`${origin}/m.plan`, { signal: AbortSignal.timeout(300) }), { name: 'TimeoutError' });
   });

@@ -6,6 +6,7 @@ use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, 
 
 use super::graph::{Graph, int, is_op};
 use crate::compiler::fallback::Subgraph;
+use crate::compiler::store::{Store, in_groups};
 use crate::tensor::DataType;
 
 /// What the nodes compute of constants, by tract's operators and ours, as the engine's fallback would. `None` if they
@@ -18,8 +19,8 @@ pub fn evaluate(
 ) -> Option<Vec<TensorProto>> {
     let mut initializers: HashMap<&str, TensorProto> = HashMap::new();
     for name in nodes.iter().flat_map(|n| &n.input) {
-        if let Some(constant) = graph.constant(name) {
-            initializers.entry(name).or_insert_with(|| constant.clone());
+        if !initializers.contains_key(name.as_str()) && graph.constant(name).is_some() {
+            initializers.insert(name, graph.filled(name)?);
         }
     }
     let mut initializer: Vec<TensorProto> = initializers.into_values().chain(own).collect();
@@ -64,6 +65,8 @@ fn is_folded(node: &NodeProto) -> bool {
 pub fn fold_constants(graph: &mut Graph) {
     let mut folded: HashSet<usize> = HashSet::new();
     let mut nodes: Vec<NodeProto> = Vec::new();
+    // What large constants are part of.
+    let mut large: HashSet<String> = HashSet::new();
     for index in graph.order() {
         let node = graph.node(index);
         let constant = |name: &String| {
@@ -73,6 +76,9 @@ pub fn fold_constants(graph: &mut Graph) {
         let is_text = |name: &String| graph.type_of(name) == Some(DataType::String);
         let texts = node.input.iter().any(is_text) || int(node, "to") == Some(DataType::String as i64);
         if is_folded(node) && !texts && node.output.len() == 1 && node.input.iter().all(constant) {
+            if node.input.iter().any(|i| large.contains(i) || graph.constant(i).is_some_and(Store::holds)) {
+                large.insert(node.output[0].clone());
+            }
             folded.insert(index);
             nodes.push(node.clone());
         }
@@ -82,13 +88,21 @@ pub fn fold_constants(graph: &mut Graph) {
         .map(|n| n.output[0].clone())
         .filter(|o| !graph.is_pinned(o) && graph.readers(o).iter().any(|r| !folded.contains(r)))
         .collect();
-    if outputs.is_empty() {
-        return;
-    }
-    for tensor in evaluate(graph, nodes, vec![], &outputs).unwrap_or_default() {
-        if let Some(maker) = graph.maker(&tensor.name) {
-            graph.remove(maker);
+    for outputs in in_groups(outputs, &|o| large.contains(o)) {
+        let mut wanted: HashSet<&str> = outputs.iter().map(String::as_str).collect();
+        let mut needed: Vec<NodeProto> = Vec::new();
+        for node in nodes.iter().rev() {
+            if wanted.contains(node.output[0].as_str()) && graph.constant(&node.output[0]).is_none() {
+                wanted.extend(node.input.iter().map(String::as_str));
+                needed.push(node.clone());
+            }
         }
-        graph.add(tensor);
+        needed.reverse();
+        for tensor in evaluate(graph, needed, vec![], &outputs).unwrap_or_default() {
+            if let Some(maker) = graph.maker(&tensor.name) {
+                graph.remove(maker);
+            }
+            graph.add(tensor);
+        }
     }
 }

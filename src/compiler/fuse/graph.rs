@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, type_proto};
 
 use crate::compiler::onnx::{attribute, initializer_f32, initializer_i32, initializer_i64};
+use crate::compiler::store::Store;
 use crate::tensor::DataType;
 
 /// The graph while groups are being replaced.
@@ -14,6 +15,8 @@ pub struct Graph {
     /// Where a node stands: new ones take the place of what they replace. Order in the file, not always a valid one.
     places: Vec<usize>,
     initializers: HashMap<String, TensorProto>,
+    /// The data of large ones.
+    store: Store,
     /// How many names were made.
     fresh: usize,
     input_types: HashMap<String, DataType>,
@@ -60,7 +63,7 @@ pub fn plain(op_type: &str, input: Vec<String>, output: String, name: &str) -> N
 
 impl Graph {
     /// Takes nodes and initializers out of the model's graph; [`Self::finish`] puts them back.
-    pub fn new(model: &mut ModelProto) -> Self {
+    pub fn new(model: &mut ModelProto, store: Store) -> Self {
         let opsets = model.opset_import.clone();
         let mut nothing = GraphProto::default();
         let proto = model.graph.as_mut().unwrap_or(&mut nothing);
@@ -72,6 +75,7 @@ impl Graph {
             nodes: Vec::with_capacity(nodes.len()),
             places: Vec::with_capacity(nodes.len()),
             initializers,
+            store,
             fresh: 0,
             input_types: proto.input.iter().filter_map(|i| Some((i.name.clone(), input_type(i)?))).collect(),
             input_ranks: proto.input.iter().filter_map(|i| Some((i.name.clone(), rank(i)?))).collect(),
@@ -185,6 +189,11 @@ impl Graph {
         self.initializers.get(name)
     }
 
+    /// A constant with its data, large or not.
+    pub fn filled(&self, name: &str) -> Option<TensorProto> {
+        self.store.filled(self.constant(name)?)
+    }
+
     /// Constant 32-bit floats.
     pub fn constant_f32(&self, name: &str) -> Option<Vec<f32>> {
         initializer_f32(self.constant(name)?)
@@ -281,7 +290,7 @@ impl Graph {
 
     /// Adds an initializer.
     pub fn add(&mut self, tensor: TensorProto) {
-        self.initializers.insert(tensor.name.clone(), tensor);
+        self.initializers.insert(tensor.name.clone(), self.store.keep(tensor));
     }
 
     /// Adds a node, to stand where `place` says (see [`Self::place`]) or as soon as its operands exist.
@@ -354,9 +363,9 @@ impl Graph {
         }
     }
 
-    /// Puts what is still needed back into the graph.
-    pub fn finish(mut self, model: &mut ModelProto) {
-        let Some(proto) = model.graph.as_mut() else { return };
+    /// Puts what is still needed back into the graph. Gives the data of large constants back.
+    pub fn finish(mut self, model: &mut ModelProto) -> Store {
+        let Some(proto) = model.graph.as_mut() else { return self.store };
         let order = self.order();
         proto.node = order.into_iter().map(|i| std::mem::take(&mut self.nodes[i])).collect();
         let mut needed: HashSet<String> = self.outputs.into_iter().collect();
@@ -373,6 +382,7 @@ impl Graph {
         // Hash maps have no order of their own; the plan must not depend on chance.
         initializers.sort_by(|a, b| a.name.cmp(&b.name));
         proto.initializer = initializers;
+        self.store
     }
 }
 

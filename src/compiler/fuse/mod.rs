@@ -33,6 +33,7 @@ pub use clamp::Clamp;
 
 use tract_onnx::pb::ModelProto;
 
+use super::store::Store;
 use graph::Graph;
 
 /// `QLinearConv` with the attributes of [`Clamp`].
@@ -50,13 +51,13 @@ pub const DYNAMIC_MATMUL: &str = "tractlet.DynamicMatMul";
 pub const TABLE: &str = "tractlet.Table";
 
 /// Replaces every group that is recognised, then drops the nodes that nothing reads any more.
-pub fn fuse(model: &mut ModelProto) {
-    let mut graph = Graph::new(model);
+pub fn fuse(model: &mut ModelProto, store: &mut Store) {
+    let mut graph = Graph::new(model, std::mem::take(store));
     movement::move_quanta(&mut graph);
     each(&mut graph, group);
     each(&mut graph, table::tabulate);
     each(&mut graph, compose::compose);
-    graph.finish(model);
+    *store = graph.finish(model);
 }
 
 /// Calls `f` for every node there is, and leaves out those that have no use afterwards.

@@ -217,8 +217,7 @@ impl Graph {
         let offset = if to == DataType::Int8 { -128 } else { 128 };
         let zero_points: Vec<i32> = x.zero_points.iter().map(|z| z + offset).collect();
         let quanta = self.fresh("shifted");
-        if let Some(constant) = self.constant(&x.quanta) {
-            let mut constant = constant.clone();
+        if let Some(mut constant) = self.filled(&x.quanta) {
             constant.raw_data.iter_mut().for_each(|b| *b ^= 0x80);
             constant.data_type = to as i32;
             constant.name.clone_from(&quanta);

@@ -9,6 +9,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::fuse;
 use crate::compiler::onnx::raw_tensor;
+use crate::compiler::store::Store;
 use crate::tensor::{DataType, Element};
 
 fn value(name: &str, data_type: DataType, dims: &[i64]) -> ValueInfoProto {
@@ -97,7 +98,7 @@ fn fused(nodes: &[&str]) -> String {
         }),
         ..Default::default()
     };
-    fuse(&mut model);
+    fuse(&mut model, &mut Store::default());
     let graph = model.graph.expect("a graph");
     let names: Vec<&str> = graph
         .node

@@ -2,7 +2,7 @@
 
 use tract_onnx::pb::NodeProto;
 
-use super::constants::shifted;
+use super::constants::{Layout, Operand, Recode, shifted};
 use super::values::channels_last;
 use super::{Lowering, Value};
 use crate::compiler::fuse::Clamp;
@@ -12,12 +12,12 @@ use crate::kernels::quantize::{Params, quantize};
 use crate::plan::{ConstantId, Conv, Finish, FloatConv, Operation, ZeroPoint};
 use crate::tensor::DataType;
 
-/// Constant weights, signed.
+/// Constant weights.
 pub struct Weights {
-    /// Elements.
-    pub data: Vec<i8>,
-    /// Shape.
-    pub shape: Vec<usize>,
+    /// Elements, and shape.
+    pub operand: Operand,
+    /// Whether the elements have to become signed.
+    pub flip: bool,
     /// Zero points, signed; one, or one for each output channel or column.
     pub zero_points: Vec<i8>,
 }
@@ -25,18 +25,17 @@ pub struct Weights {
 impl Lowering<'_> {
     /// Constant 8-bit weights at an input of a node, with their zero points at another.
     pub fn weights(&self, node: &NodeProto, position: usize, zero_point: usize) -> Option<Weights> {
-        let tensor = self.constant(node.input.get(position)?)?;
-        let data_type = tensor.data_type();
-        let shift: u8 = match data_type {
-            DataType::Uint8 => 0x80,
-            DataType::Int8 => 0,
+        let operand = self.operand(node.input.get(position)?)?;
+        let data_type = operand.data_type;
+        let flip = match data_type {
+            DataType::Uint8 => true,
+            DataType::Int8 => false,
             _ => return None,
         };
-        let data = tensor.bytes().iter().map(|&b| (b ^ shift) as i8).collect();
         let zero_points = self.zero_points(node, zero_point)?;
         let zero_points =
             zero_points.into_iter().map(|z| Some((shifted(z, data_type)? ^ 0x80) as i8)).collect::<Option<Vec<_>>>()?;
-        Some(Weights { data, shape: tensor.shape().to_vec(), zero_points })
+        Some(Weights { operand, flip, zero_points })
     }
 
     /// Zero points as a constant; none if all are 0.
@@ -155,15 +154,10 @@ struct Shared {
 }
 
 /// From `[channels][depth][taps]` to `[channels][taps][depth]`.
-fn depth_last<T: Copy>(data: &[T], shape: &[usize]) -> Vec<T> {
-    let (depth, taps): (usize, usize) = (shape[1], shape[2..].iter().product());
-    let mut moved = Vec::with_capacity(data.len());
-    for filter in data.chunks_exact((depth * taps).max(1)) {
-        for tap in 0..taps {
-            moved.extend((0..depth).map(|d| filter[d * taps + tap]));
-        }
-    }
-    moved
+fn depth_last(shape: &[usize]) -> Option<Layout> {
+    let (channels, depth, taps): (usize, usize, usize) = (shape[0], shape[1], shape[2..].iter().product());
+    // The same where there is but one of either.
+    (depth > 1 && taps > 1).then_some([(channels, depth * taps), (taps, 1), (depth, taps)])
 }
 
 /// The window of a convolution, into how many groups it is split, and the shape of its result.
@@ -198,13 +192,14 @@ fn shared(l: &mut Lowering, node: &NodeProto, x: usize, w: usize, w_zero_point: 
     let x = l.input(node, x)?;
     let x = l.quanta(&x)?;
     let x = image(l, &x)?;
-    let Weights { data, shape, zero_points } = l.weights(node, w, w_zero_point)?;
-    let (window, groups, result) = window(node, &x, &shape)?;
-    let channels = *shape.first()?;
+    let Weights { operand, flip, zero_points } = l.weights(node, w, w_zero_point)?;
+    let (window, groups, result) = window(node, &x, &operand.shape)?;
+    let channels = *operand.shape.first()?;
     if zero_points.len() != 1 && zero_points.len() != channels {
         return None;
     }
-    let weights = l.pool.add(&depth_last(&data, &shape));
+    let recode = Recode { flip, layout: depth_last(&operand.shape) };
+    let weights = l.pool.add_operand(DataType::Int8, operand, recode);
     let weight_zero_points = l.zero_point_list(&zero_points);
     Some(Shared { x, weights, weight_zero_points, window, groups, channels, shape: result })
 }
@@ -213,18 +208,18 @@ fn shared(l: &mut Lowering, node: &NodeProto, x: usize, w: usize, w_zero_point: 
 pub fn float_conv(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     let x = l.input(node, 0).filter(|x| x.data_type == DataType::Float32)?;
     let x = image(l, &x)?;
-    let weights = l.constant(node.input.get(1)?)?;
-    let (window, groups, result) = window(node, &x, weights.shape())?;
-    let channels = *weights.shape().first()?;
+    let weights = l.operand(node.input.get(1)?).filter(|w| w.data_type == DataType::Float32)?;
+    let (window, groups, result) = window(node, &x, &weights.shape)?;
+    let channels = *weights.shape.first()?;
     let bias = match node.input.get(2).filter(|n| !n.is_empty()) {
         Some(_) => Some(l.floats(node, 2).filter(|b| b.len() == channels)?),
         None => None,
     };
-    let moved = depth_last(weights.as_slice::<f32>()?, weights.shape());
-    if moved.is_empty() {
+    if weights.shape.contains(&0) {
         return None;
     }
-    let weights = l.pool.add(&moved);
+    let recode = Recode { flip: false, layout: depth_last(&weights.shape) };
+    let weights = l.pool.add_operand(DataType::Float32, weights, recode);
     let bias = bias.map(|b| l.pool.add(&b));
     let y = l.output(node.output.first()?, DataType::Float32, &result, &channels_last(result.len()), false);
     let (low, high) = (f32::NEG_INFINITY, f32::INFINITY);

@@ -67,12 +67,7 @@ fn by_channel(
     channels: usize,
 ) -> Option<Vec<f32>> {
     let fact = variant.values.get(id as usize)?;
-    let constant = &pool.constants[fact.constant? as usize];
-    if constant.data_type != DataType::Float32 {
-        return None;
-    }
-    let bytes = pool.data.get(constant.offset..constant.offset + 4 * constant.len)?;
-    let list: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+    let list = pool.floats(fact.constant?)?;
     // Repeated along all dimensions but the last in memory, the channels.
     let (&last_stride, outer) = strides.split_last()?;
     let repeated = outer.iter().zip(shape).all(|(&s, &d)| s == 0 || d == 1);

@@ -2,6 +2,7 @@
 
 use tract_onnx::pb::NodeProto;
 
+use super::constants::Recode;
 use super::{Lowering, Value};
 use crate::compiler::onnx::attribute;
 use crate::kernels::{FloatBinary, Window};
@@ -37,22 +38,19 @@ fn constant(
     let a = if transpose_a { transposed(a)? } else { a };
     let a = l.plain(&a)?;
     let weights = l.weights(node, b, zero_point)?;
-    let [rows_b, columns_b] = weights.shape[..] else { return None };
+    let [rows_b, columns_b] = weights.operand.shape[..] else { return None };
     let (k, n) = if transpose_b { (columns_b, rows_b) } else { (rows_b, columns_b) };
     let (&last, leading) = a.shape.split_last()?;
     if last != k || !(weights.zero_points.len() == 1 || weights.zero_points.len() == n) {
         return None;
     }
     // To [n][k].
-    let data = if transpose_b {
-        weights.data
-    } else {
-        (0..n).flat_map(|column| (0..k).map(move |i| (i, column))).map(|(i, c)| weights.data[i * n + c]).collect()
-    };
+    let layout = (!transpose_b).then_some([(n, 1), (1, 0), (k, n)]);
     let rows = leading.iter().product();
     let mut shape = leading.to_vec();
     shape.push(n);
-    let weights_id = l.pool.add(&data);
+    let recode = Recode { flip: weights.flip, layout };
+    let weights_id = l.pool.add_operand(DataType::Int8, weights.operand, recode);
     let weight_zero_points = l.zero_point_list(&weights.zero_points);
     Some(Constant { a, rows, k, n, weights: weights_id, weight_zero_points, shape })
 }
@@ -179,7 +177,7 @@ fn pair(
 
 fn is_constant_matrix(l: &Lowering, node: &NodeProto, position: usize) -> bool {
     let Some(name) = node.input.get(position) else { return false };
-    l.is_constant(name) && l.constant(name).is_some_and(|t| t.shape().len() == 2)
+    l.is_constant(name) && l.operand(name).is_some_and(|t| t.shape.len() == 2)
 }
 
 /// Inputs: a, scale, zero point, b, scale, zero point, scale and zero point of y, bias.

@@ -29,10 +29,12 @@ use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 use super::fallback::Known;
 use super::join::join;
 use super::onnx::node_label;
+use super::store::Store;
 use crate::plan::{Fact, Operation, Step, ValueId, Variant};
 use crate::tensor::DataType;
 
-pub use constants::Pool;
+pub use constants::{Encoded, Pool};
+pub use partition::value_info;
 pub use reason::{Reason, WithoutStep};
 pub use values::Value;
 
@@ -57,10 +59,11 @@ pub struct Lowered {
 /// State of a walk.
 pub struct Lowering<'a> {
     graph: &'a GraphProto,
+    store: &'a Store,
     known: &'a HashMap<String, Known>,
     initializers: HashMap<&'a str, usize>,
     /// Values that were computed ahead of time.
-    computed: &'a HashMap<String, crate::tensor::Tensor>,
+    computed: &'a HashMap<String, Rc<crate::tensor::Tensor>>,
     pool: &'a mut Pool,
     facts: Vec<Fact>,
     steps: Vec<Step>,
@@ -143,6 +146,7 @@ fn operator(op_type: &str) -> Option<Lower> {
 /// Lowers a graph whose inputs have these shapes. `None`: it cannot be split; execute it as a whole.
 pub fn lower(
     model: &ModelProto,
+    store: &Store,
     known: &HashMap<String, Known>,
     input_shapes: &[Vec<usize>],
     pool: &mut Pool,
@@ -150,11 +154,11 @@ pub fn lower(
 ) -> Option<Lowered> {
     let graph = model.graph.as_ref()?;
     let constants = partition::constant_nodes(graph, known);
-    let computed = partition::compute(model, known, &constants)?;
+    let computed = partition::compute(model, store, known, &constants)?;
     let opset =
         model.opset_import.iter().find(|o| o.domain.is_empty() || o.domain == "ai.onnx").map_or(0, |o| o.version);
-    let order = partition::order(graph, known, &computed, &constants, input_shapes, opset)?;
-    let mut walk = Lowering::new(graph, known, &computed, pool, opset);
+    let order = partition::order(graph, store, known, &computed, &constants, input_shapes, opset)?;
+    let mut walk = Lowering::new(graph, store, known, &computed, pool, opset);
     walk.inputs(input_shapes)?;
     let mut parts = Vec::new();
     for group in order {
@@ -176,14 +180,16 @@ pub fn lower(
 impl<'a> Lowering<'a> {
     fn new(
         graph: &'a GraphProto,
+        store: &'a Store,
         known: &'a HashMap<String, Known>,
-        computed: &'a HashMap<String, crate::tensor::Tensor>,
+        computed: &'a HashMap<String, Rc<crate::tensor::Tensor>>,
         pool: &'a mut Pool,
         opset: i64,
     ) -> Self {
         let initializers = graph.initializer.iter().enumerate().map(|(i, t)| (t.name.as_str(), i)).collect();
         Self {
             graph,
+            store,
             known,
             initializers,
             computed,

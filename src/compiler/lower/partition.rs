@@ -5,6 +5,7 @@
 //! subgraph, and no path leads out of it and back.
 
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, type_proto};
 use tract_onnx::pb::{TensorShapeProto, TypeProto, tensor_shape_proto};
@@ -12,9 +13,10 @@ use tract_onnx::pb::{TensorShapeProto, TypeProto, tensor_shape_proto};
 use super::{Lowering, Pool, Value};
 use crate::compiler::fallback::{Known, Subgraph};
 use crate::compiler::onnx::raw_bytes;
+use crate::compiler::store::{LARGE, Store, in_groups};
 use crate::compiler::tensors;
 use crate::plan::{Fact, Operation};
-use crate::tensor::{DataType, Tensor};
+use crate::tensor::Tensor;
 
 /// What is executed together.
 pub enum Group {
@@ -63,9 +65,10 @@ pub fn constant_nodes(graph: &GraphProto, known: &HashMap<String, Known>) -> Vec
 /// Computes what constant nodes give to others and inference has not found.
 pub fn compute(
     model: &ModelProto,
+    store: &Store,
     known: &HashMap<String, Known>,
     constants: &[bool],
-) -> Option<HashMap<String, Tensor>> {
+) -> Option<HashMap<String, Rc<Tensor>>> {
     let graph = model.graph.as_ref()?;
     let folded = |name: &str| known.get(name).is_some_and(|k| k.value.is_some());
     let mut wanted: HashSet<String> = graph.output.iter().map(|o| o.name.clone()).collect();
@@ -83,28 +86,39 @@ pub fn compute(
         wanted.extend(reads(node));
         nodes.push(index);
     }
-    if nodes.is_empty() {
-        return Some(HashMap::new());
+    let is_large = |name: &str| known.get(name).and_then(Known::bytes).is_some_and(|bytes| bytes >= LARGE);
+    let mut computed = HashMap::new();
+    for outputs in in_groups(outputs, &is_large) {
+        let mut wanted: HashSet<String> = outputs.iter().cloned().collect();
+        let mut needed: Vec<usize> = Vec::new();
+        for &index in &nodes {
+            let node = &graph.node[index];
+            if node.output.iter().any(|o| wanted.contains(o)) {
+                wanted.extend(reads(node));
+                needed.push(index);
+            }
+        }
+        needed.reverse();
+        let part = graph_of(model, store, known, &HashMap::new(), &needed, &[], &outputs)?;
+        let results = Subgraph::new(&part).ok()?.run(&[]).ok()?;
+        computed.extend(outputs.into_iter().zip(results.into_iter().map(Rc::new)));
     }
-    nodes.reverse();
-    let part = graph_of(model, known, &HashMap::new(), &nodes, &[], &outputs)?;
-    let mut subgraph = Subgraph::new(&part).ok()?;
-    let results = subgraph.run(&[]).ok()?;
-    Some(outputs.into_iter().zip(results).collect())
+    Some(computed)
 }
 
 /// Decides who executes what, and when.
 pub fn order(
     graph: &GraphProto,
+    store: &Store,
     known: &HashMap<String, Known>,
-    computed: &HashMap<String, Tensor>,
+    computed: &HashMap<String, Rc<Tensor>>,
     constants: &[bool],
     input_shapes: &[Vec<usize>],
     opset: i64,
 ) -> Option<Vec<Group>> {
     // A trial: what has no step gives values in ONNX's order.
     let mut pool = Pool::default();
-    let mut walk = Lowering::new(graph, known, computed, &mut pool, opset);
+    let mut walk = Lowering::new(graph, store, known, computed, &mut pool, opset);
     walk.inputs(input_shapes)?;
     let mut level_of: HashMap<&str, (usize, bool)> = HashMap::new();
     let mut levels: Vec<Option<(usize, bool)>> = vec![None; graph.node.len()];
@@ -199,7 +213,7 @@ impl Lowering<'_> {
         }
         let ids = outputs.iter().map(|name| self.loose(name)).collect::<Option<Vec<_>>>()?;
         self.step(Operation::Subgraph { id, inputs, outputs: ids });
-        graph_of(model, self.known, self.computed, nodes, &names, &outputs)
+        graph_of(model, self.store, self.known, self.computed, nodes, &names, &outputs)
     }
 
     /// The value in ONNX's order, with ONNX's own shape in its fact.
@@ -230,8 +244,9 @@ impl Lowering<'_> {
 /// A model of some of a graph's nodes.
 fn graph_of(
     model: &ModelProto,
+    store: &Store,
     known: &HashMap<String, Known>,
-    computed: &HashMap<String, Tensor>,
+    computed: &HashMap<String, Rc<Tensor>>,
     nodes: &[usize],
     inputs: &[String],
     outputs: &[String],
@@ -246,7 +261,7 @@ fn graph_of(
             continue;
         }
         let tensor = match (initializers.get(name.as_str()), computed.get(&name)) {
-            (Some(tensor), _) => (*tensor).clone(),
+            (Some(tensor), _) => store.filled(tensor)?,
             (None, Some(tensor)) => raw_bytes(&name, tensor.data_type(), tensor.shape(), tensor.bytes()),
             (None, None) => {
                 let tensor = tensors::from_tract(known.get(&name)?.value.as_deref()?).ok()?;
@@ -258,7 +273,7 @@ fn graph_of(
     part.node = nodes.iter().map(|&i| graph.node[i].clone()).collect();
     for name in inputs {
         let known = known.get(name)?;
-        part.input.push(value_info(name, known.data_type?, known.dims.as_deref()?));
+        part.input.push(value_info(name, known.data_type? as i32, known.dims.as_deref()?));
     }
     for name in outputs {
         part.output.push(ValueInfoProto { name: name.clone(), ..ValueInfoProto::default() });
@@ -271,15 +286,14 @@ fn graph_of(
     })
 }
 
-fn value_info(name: &str, data_type: DataType, dims: &[Option<usize>]) -> ValueInfoProto {
+/// A value of that type and shape.
+pub fn value_info(name: &str, elem_type: i32, dims: &[Option<usize>]) -> ValueInfoProto {
     let dim = |d: &Option<usize>| tensor_shape_proto::Dimension {
         value: d.map(|d| tensor_shape_proto::dimension::Value::DimValue(d as i64)),
         ..tensor_shape_proto::Dimension::default()
     };
-    let tensor = type_proto::Tensor {
-        elem_type: data_type as i32,
-        shape: Some(TensorShapeProto { dim: dims.iter().map(dim).collect() }),
-    };
+    let tensor =
+        type_proto::Tensor { elem_type, shape: Some(TensorShapeProto { dim: dims.iter().map(dim).collect() }) };
     let value = Some(type_proto::Value::TensorType(tensor));
     ValueInfoProto {
         name: name.to_owned(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use prost::Message;
 use tract_onnx::pb::{
@@ -10,9 +11,10 @@ use tract_onnx::pb::{
 };
 
 use crate::compiler::onnx::raw_tensor;
+use crate::compiler::store::Store;
 use crate::compiler::{Compiled, CompiledModel, DimensionOverrides, Pool, fallback, fuse, lower, lowered, onnx, whole};
 use crate::engine::{RunOptions, Session};
-use crate::plan::{Dim, ModelInfo};
+use crate::plan::{Dim, ModelInfo, Source};
 use crate::tensor::{DataType, Element, Tensor};
 
 /// Numbers that are the same each time.
@@ -312,31 +314,37 @@ impl Net {
 /// A model read, fused, with concrete shapes: 2 where it leaves them open.
 struct Read {
     proto: ModelProto,
+    store: Store,
     info: ModelInfo,
     shapes: Vec<Vec<usize>>,
 }
 
 fn read(bytes: &[u8]) -> crate::error::Result<Read> {
-    let (mut proto, info) = onnx::import(bytes, &[], &DimensionOverrides::default())?;
-    fuse::fuse(&mut proto);
+    let file: Rc<dyn Source> = Rc::new(bytes.to_vec());
+    let (mut proto, info, mut store) = onnx::import(&file, &[], &DimensionOverrides::default())?;
+    fuse::fuse(&mut proto, &mut store);
     let size = |d: &Dim| if let Dim::Fixed(n) = d { *n } else { 2 };
     let shapes: Vec<Vec<usize>> = info.inputs.iter().map(|i| i.shape.iter().map(size).collect()).collect();
     crate::compiler::set_input_shapes(&mut proto, &info, &shapes)?;
-    Ok(Read { proto, info, shapes })
+    Ok(Read { proto, store, info, shapes })
 }
 
 fn session(info: &ModelInfo, pool: Pool, compiled: Compiled) -> Session {
-    let model = CompiledModel { info: info.clone(), proto: None, pool, compiled: vec![compiled], next_id: 0 };
-    Session::new(&model.plan()[..], Some(Box::new(model))).unwrap()
+    let info = info.clone();
+    let model =
+        CompiledModel { info, proto: None, store: Store::default(), pool, compiled: vec![compiled], next_id: 0 };
+    Session::new(&model.plan(), Some(Box::new(model))).unwrap()
 }
 
 /// How far the outputs of a lowered graph are from those of the same graph executed as a whole.
 fn apart(bytes: &[u8], seed: u64) -> Result<f32, String> {
-    let Read { proto, info, shapes } = read(bytes).map_err(|e| format!("cannot be read: {e}"))?;
-    let known = fallback::analyse(&proto).map_err(|e| format!("cannot be inferred: {e} {:?}", e.node))?;
+    let Read { mut proto, store, info, shapes } = read(bytes).map_err(|e| format!("cannot be read: {e}"))?;
+    let known = fallback::analyse(&mut proto).map_err(|e| format!("cannot be inferred: {e} {:?}", e.node))?;
     let mut pool = Pool::default();
-    let steps = lowered(&proto, &info, &known, &shapes, &mut pool, &mut 0).ok_or("cannot be lowered")?;
-    let one = whole(&proto, &info, &known, &shapes, &mut 0).map_err(|e| format!("cannot be run: {e}"))?;
+    let steps = lowered(&proto, &store, &info, &known, &shapes, &mut pool, &mut 0)
+        .map_err(|e| e.to_string())?
+        .ok_or("cannot be lowered")?;
+    let one = whole(&mut proto, &store, &info, &known, &shapes, &mut 0).map_err(|e| format!("cannot be run: {e}"))?;
     let mut random = Random(seed);
     let inputs: Vec<(String, Tensor)> = info
         .inputs
@@ -407,11 +415,11 @@ type Statistics = (usize, usize, BTreeMap<String, usize>);
 
 /// What becomes of a model. `None`: executed as a whole.
 fn statistics(bytes: &[u8]) -> crate::error::Result<Option<Statistics>> {
-    let Read { proto, info, shapes } = read(bytes)?;
-    let known = fallback::analyse(&proto)?;
+    let Read { mut proto, store, info, shapes } = read(bytes)?;
+    let known = fallback::analyse(&mut proto)?;
     let mut pool = Pool::default();
-    let Some(found) = lower::lower(&proto, &known, &shapes, &mut pool, &mut 0) else { return Ok(None) };
-    if crate::plan::check_variant(&info, &pool.constants, pool.data.len(), &found.variant).is_err() {
+    let Some(found) = lower::lower(&proto, &store, &known, &shapes, &mut pool, &mut 0) else { return Ok(None) };
+    if crate::plan::check_variant(&info, &pool.constants, pool.size()?, &found.variant).is_err() {
         return Ok(None);
     }
     let mut operators = BTreeMap::new();

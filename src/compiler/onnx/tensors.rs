@@ -1,20 +1,25 @@
 //! Constant tensors: declared sizes held against what is there, every encoding turned into `raw_data`, external data
-//! inlined. After this, reading a constant cannot fail.
+//! inlined or, where it is large, left where it is.
+
+use std::rc::Rc;
 
 use tract_onnx::pb::{GraphProto, TensorProto, tensor_proto};
 
 use super::invalid;
+use super::skim::OWN;
 use crate::compiler::limits::{MAX_RANK, MAX_TENSOR_BYTES, too_large};
+use crate::compiler::store::{Blob, Store};
 use crate::error::{Error, ErrorCode, Result};
+use crate::plan::Source;
 use crate::tensor::{DataType, Element};
 
 /// A file that goes with the model: what `external_data` entries call `location`, and its bytes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ExternalData {
     /// Path as the model writes it.
     pub path: String,
-    /// Content.
-    pub data: Vec<u8>,
+    /// Content; read piece by piece, when it is needed.
+    pub data: Rc<dyn Source>,
 }
 
 /// The files that constants of a graph and its subgraphs refer to, in their order, as the model writes them.
@@ -36,7 +41,7 @@ fn files<'a>(graph: &'a GraphProto, found: &mut Vec<&'a str>) {
 pub fn check_external(graph: &GraphProto, external: &[ExternalData]) -> Result<()> {
     let mut wanted = Vec::new();
     files(graph, &mut wanted);
-    wanted.retain(|location| !external.iter().any(|f| plain(&f.path) == plain(location)));
+    wanted.retain(|location| *location != OWN && !external.iter().any(|f| plain(&f.path) == plain(location)));
     let quoted = |names: &[&str]| names.iter().map(|f| format!("\"{f}\"")).collect::<Vec<_>>().join(", ");
     let message = match wanted.as_slice() {
         [] => return Ok(()),
@@ -64,29 +69,36 @@ fn plain(path: &str) -> &str {
 }
 
 /// Brings all constants of a graph and its subgraphs into canonical form.
-pub fn canonicalise(graph: &mut GraphProto, external: &[ExternalData]) -> Result<()> {
+pub fn canonicalise(graph: &mut GraphProto, external: &[ExternalData], store: &mut Store) -> Result<()> {
+    all_canonical(graph, external, Some(store))
+}
+
+/// Without a store everything stays in the graph, which tract reads by itself where it is part of a node.
+fn all_canonical(graph: &mut GraphProto, external: &[ExternalData], mut store: Option<&mut Store>) -> Result<()> {
     if !graph.sparse_initializer.is_empty() {
         return Err(Error::new(ErrorCode::UnsupportedModel, "the model has sparse initializers")
             .with_hint("export it with dense initializers"));
     }
     for tensor in &mut graph.initializer {
-        canonical(tensor, external)?;
+        canonical(tensor, external, store.as_deref_mut())?;
     }
     for node in &mut graph.node {
         let label = super::graph::node_label(node);
         for attribute in &mut node.attribute {
             if let Some(tensor) = &mut attribute.t {
-                canonical(tensor, external).map_err(|e| e.at_node(&*label, &*node.op_type))?;
+                // Becomes an initializer.
+                let store = store.as_deref_mut().filter(|_| node.op_type == "Constant" && attribute.name == "value");
+                canonical(tensor, external, store).map_err(|e| e.at_node(&*label, &*node.op_type))?;
             }
             if let Some(inner) = &mut attribute.g {
-                canonicalise(inner, external)?;
+                all_canonical(inner, external, None)?;
             }
         }
     }
     Ok(())
 }
 
-fn canonical(tensor: &mut TensorProto, external: &[ExternalData]) -> Result<()> {
+fn canonical(tensor: &mut TensorProto, external: &[ExternalData], store: Option<&mut Store>) -> Result<()> {
     let name = tensor.name.clone();
     let data_type = DataType::from_onnx(tensor.data_type).ok_or_else(|| {
         let error = if tensor_proto::DataType::try_from(tensor.data_type).is_ok_and(|t| t as i32 != 0)
@@ -120,10 +132,18 @@ fn canonical(tensor: &mut TensorProto, external: &[ExternalData]) -> Result<()> 
     };
 
     if is_external(tensor) {
-        tensor.raw_data = read_external(tensor, bytes, external)?;
+        let blob = find_external(tensor, bytes, external)?;
+        if blob.len as u64 == bytes
+            && Store::takes(tensor, blob.len)
+            && let Some(store) = store
+        {
+            store.put(tensor, blob);
+            return Ok(());
+        }
+        tensor.raw_data = blob.load()?;
         tensor.external_data.clear();
-        tensor.data_location = None;
     }
+    tensor.data_location = None;
     if data_type == DataType::String {
         if tensor.string_data.len() as u64 != count {
             return Err(mismatch(tensor.string_data.len()));
@@ -161,6 +181,9 @@ fn canonical(tensor: &mut TensorProto, external: &[ExternalData]) -> Result<()> 
     tensor.int32_data = Vec::new();
     tensor.int64_data = Vec::new();
     tensor.uint64_data = Vec::new();
+    if let Some(store) = store {
+        *tensor = store.keep(std::mem::take(tensor));
+    }
     Ok(())
 }
 
@@ -168,7 +191,7 @@ fn le_bytes<T: Element>(values: &[T]) -> Vec<u8> {
     bytemuck::cast_slice(values).to_vec()
 }
 
-fn read_external(tensor: &TensorProto, bytes: u64, external: &[ExternalData]) -> Result<Vec<u8>> {
+fn find_external(tensor: &TensorProto, bytes: u64, external: &[ExternalData]) -> Result<Blob> {
     let entry = |key: &str| external_entry(tensor, key);
     let location = entry("location")
         .ok_or_else(|| invalid(format!("the tensor \"{}\" is external, but names no file", tensor.name)))?;
@@ -182,24 +205,27 @@ fn read_external(tensor: &TensorProto, bytes: u64, external: &[ExternalData]) ->
     };
     let offset = number("offset")?.unwrap_or(0);
     let length = number("length")?.unwrap_or(bytes);
-    let range = usize::try_from(offset).ok().zip(offset.checked_add(length).and_then(|end| usize::try_from(end).ok()));
-    match range.and_then(|(start, end)| file.data.get(start..end)) {
-        Some(data) => Ok(data.to_vec()),
+    let size = file.data.size();
+    match offset.checked_add(length).filter(|&end| end <= size as u64) {
+        Some(_) => Ok(Blob { source: file.data.clone(), offset: offset as usize, len: length as usize }),
         None => Err(invalid(format!("the tensor \"{}\" lies outside of \"{location}\"", tensor.name))
-            .expected(format!("{length} bytes at {offset}"), format!("a file of {} bytes", file.data.len()))
+            .expected(format!("{length} bytes at {offset}"), format!("a file of {size} bytes"))
             .with_hint("pass the file that belongs to this model")),
     }
 }
 
-/// A canonical initializer's elements, when they are f32.
+/// A canonical initializer's elements, when they are f32 and it is not large.
 pub fn initializer_f32(tensor: &TensorProto) -> Option<Vec<f32>> {
-    (tensor.data_type == DataType::Float32 as i32)
+    (tensor.data_type == DataType::Float32 as i32 && !Store::holds(tensor))
         .then(|| tensor.raw_data.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
 }
 
-/// A canonical initializer's elements, when they are 8-bit or 32-bit integers.
+/// A canonical initializer's elements, when they are 8-bit or 32-bit integers and it is not large.
 pub fn initializer_i32(tensor: &TensorProto) -> Option<Vec<i32>> {
     let raw = &tensor.raw_data;
+    if Store::holds(tensor) {
+        return None;
+    }
     match DataType::from_onnx(tensor.data_type)? {
         DataType::Uint8 => Some(raw.iter().map(|&b| b.into()).collect()),
         DataType::Int8 => Some(raw.iter().map(|&b| (b as i8).into()).collect()),
@@ -208,9 +234,9 @@ pub fn initializer_i32(tensor: &TensorProto) -> Option<Vec<i32>> {
     }
 }
 
-/// A canonical initializer's elements, when they are 64-bit integers.
+/// A canonical initializer's elements, when they are 64-bit integers and it is not large.
 pub fn initializer_i64(tensor: &TensorProto) -> Option<Vec<i64>> {
-    (tensor.data_type == DataType::Int64 as i32)
+    (tensor.data_type == DataType::Int64 as i32 && !Store::holds(tensor))
         .then(|| tensor.raw_data.as_chunks::<8>().0.iter().map(|b| i64::from_le_bytes(*b)).collect())
 }
 
@@ -256,7 +282,7 @@ mod tests {
             node: vec![NodeProto { attribute: attributes, ..Default::default() }],
             ..Default::default()
         };
-        let file = |path: &str| ExternalData { path: path.into(), data: Vec::new() };
+        let file = |path: &str| ExternalData { path: path.into(), data: Rc::new(Vec::new()) };
         let error = check_external(&graph, &[file("./b"), file("x")]).unwrap_err();
         assert_eq!(error.code, ErrorCode::ExternalDataMissing);
         assert_eq!(error.message, "the model keeps weights in 3 files: \"a\", \"d\", \"c\"");

@@ -37,7 +37,8 @@ export class CompiledModel {
   }
 
   plan() {
-    return encodePlan(this.model);
+    const bytes = encodePlan(this.model);
+    return { size: bytes.length, read: (offset, to) => { to.set(bytes.subarray(offset, offset + to.length)); } };
   }
 
   specialize() {

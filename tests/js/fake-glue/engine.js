@@ -63,7 +63,12 @@ function busy(milliseconds) {
 export class EngineSession {
   constructor(plan, host) {
     if (!wasm) throw new Error('not initialised');
-    this.model = parse(plan, 'plan');
+    let bytes = plan;
+    if (!(plan instanceof Uint8Array)) {
+      bytes = new Uint8Array(plan.size);
+      plan.read(0, bytes);
+    }
+    this.model = parse(bytes, 'plan');
     if (this.model.op === 'bad-plan') throw { code: 'PLAN_VERSION', message: 'The plan is of another version', operators: [] };
     this.host = host;
     this.runs = 0;
