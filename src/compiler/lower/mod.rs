@@ -17,6 +17,7 @@ mod pool;
 mod quantize;
 mod reason;
 mod resize;
+mod select;
 #[cfg(all(test, feature = "engine", not(target_arch = "wasm32")))]
 mod tests;
 mod values;
@@ -128,11 +129,11 @@ fn operator(op_type: &str) -> Option<Lower> {
         "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => movement::reshape,
         "Identity" | "Dropout" => movement::identity,
         "Concat" => movement::concat,
-        "Slice" => movement::slice,
+        "Slice" => select::slice,
         "Split" => movement::split,
         "Expand" => movement::expand,
         "Tile" => movement::tile,
-        "Pad" => movement::pad,
+        "Pad" => select::pad,
         "Gather" => movement::gather,
         "DepthToSpace" | "SpaceToDepth" => movement::depth_and_space,
         _ => return None,
