@@ -121,6 +121,20 @@ pub fn float_binary(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     Some(())
 }
 
+/// Inputs: x, slope.
+pub fn p_relu(l: &mut Lowering, node: &NodeProto) -> Option<()> {
+    if let Some(done) = binary_of_quanta(l, node, FloatBinary::PRelu) {
+        return done;
+    }
+    let (x, slope) = (l.input(node, 0)?, l.input(node, 1)?);
+    if x.data_type != DataType::Float32 || slope.data_type != DataType::Float32 {
+        return None;
+    }
+    let operands = broadcast(l, node.output.first()?, DataType::Float32, &x, &slope)?;
+    l.step(Operation::FloatBinary { function: FloatBinary::PRelu, operands });
+    Some(())
+}
+
 fn unary(l: &mut Lowering, node: &NodeProto, function: FloatUnary) -> Option<()> {
     let x = l.lazy_input(node, 0).filter(|x| x.data_type == DataType::Float32)?;
     if let Some(lazy) = &x.lazy {
@@ -279,7 +293,7 @@ pub fn select(l: &mut Lowering, node: &NodeProto) -> Option<()> {
 }
 
 /// `condition ? a : b`, broadcast.
-fn chosen(l: &mut Lowering, output: &str, condition: &Value, a: &Value, b: &Value, result: DataType) -> Option<()> {
+pub fn chosen(l: &mut Lowering, output: &str, condition: &Value, a: &Value, b: &Value, result: DataType) -> Option<()> {
     let shape = broadcast_shape(&broadcast_shape(&a.shape, &b.shape)?, &condition.shape)?;
     let order: Vec<usize> = [a, b, condition]
         .into_iter()

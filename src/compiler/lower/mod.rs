@@ -5,6 +5,7 @@
 //! answers `None`: the node has no step.
 
 mod clamps;
+mod compose;
 mod constants;
 mod conv;
 mod dynamic;
@@ -12,14 +13,17 @@ mod elementwise;
 mod matmul;
 mod movement;
 mod normalise;
+mod numbers;
 mod partition;
 mod pool;
 mod quantize;
 mod reason;
+mod reduce;
 mod resize;
 mod select;
 #[cfg(all(test, feature = "engine", not(target_arch = "wasm32")))]
 mod tests;
+mod transposed;
 mod values;
 
 use std::collections::{HashMap, HashSet};
@@ -87,6 +91,7 @@ fn operator(op_type: &str) -> Option<Lower> {
         "tractlet.QLinearConv" | "QLinearConv" => conv::q_linear_conv,
         "ConvInteger" => conv::conv_integer,
         "Conv" => conv::float_conv,
+        "ConvTranspose" => transposed::float_conv_transpose,
         "tractlet.ConvIntegerToFloat" | "tractlet.DynamicConv" => conv::conv_to_float,
         "QLinearMatMul" | "tractlet.QLinearMatMul" => matmul::q_linear_matmul,
         "com.microsoft.QGemm" => matmul::q_gemm,
@@ -104,10 +109,16 @@ fn operator(op_type: &str) -> Option<Lower> {
         "com.microsoft.QLinearAdd" | "com.microsoft.QLinearMul" | "tractlet.QLinearSub" => elementwise::q_linear_binary,
         "com.microsoft.QLinearConcat" => movement::q_linear_concat,
         "com.microsoft.QLinearAveragePool" => pool::q_linear_average_pool,
-        "com.microsoft.QLinearGlobalAveragePool" => pool::q_linear_global_average_pool,
-        "com.microsoft.QLinearReduceMean" => pool::q_linear_reduce_mean,
+        "com.microsoft.QLinearGlobalAveragePool" => reduce::q_linear_global_average_pool,
+        "com.microsoft.QLinearReduceMean" => reduce::q_linear_reduce_mean,
         "com.microsoft.QLinearSoftmax" => normalise::q_linear_softmax,
-        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Min" | "Max" | "Sum" => elementwise::float_binary,
+        "Add" | "Sub" | "Mul" | "Div" | "Min" | "Max" => numbers::arithmetic,
+        "Pow" | "Sum" => elementwise::float_binary,
+        "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "And" | "Or" | "Xor" => numbers::compare,
+        "Not" => numbers::not,
+        "IsNaN" => numbers::is_nan,
+        "PRelu" => elementwise::p_relu,
+        "Celu" | "Mish" | "Selu" | "Softsign" | "ThresholdedRelu" => compose::activation,
         "Abs" | "Ceil" | "Clip" | "Elu" | "Erf" | "Exp" | "Floor" | "Gelu" | "HardSigmoid" | "HardSwish"
         | "LeakyRelu" | "Log" | "Neg" | "Reciprocal" | "Relu" | "Round" | "Sigmoid" | "Softplus" | "Sqrt" | "Tanh" => {
             elementwise::float_unary
@@ -118,12 +129,23 @@ fn operator(op_type: &str) -> Option<Lower> {
         "Cast" => elementwise::cast,
         "BatchNormalization" => normalise::batch_normalization,
         "Softmax" => normalise::softmax,
+        "LogSoftmax" => compose::log_softmax,
+        "InstanceNormalization" | "GroupNormalization" => compose::group_normalization,
+        "LRN" => compose::local_response_normalization,
+        "LpNormalization" => compose::lp_normalization,
         "LayerNormalization" => normalise::layer_normalization,
         "SkipLayerNormalization" => normalise::skip_layer_normalization,
         "MaxPool" => pool::max_pool,
         "AveragePool" => pool::average_pool,
-        "GlobalAveragePool" => pool::global_average_pool,
-        "ReduceMean" => pool::reduce_mean,
+        "GlobalAveragePool" => reduce::global_average_pool,
+        "ReduceMean" => reduce::reduce_mean,
+        "ReduceMax" | "ReduceMin" => reduce::reduce_extreme,
+        "ReduceSum" | "ReduceL1" | "ReduceL2" | "ReduceSumSquare" | "ReduceLogSum" | "ReduceLogSumExp" => {
+            reduce::reduce_sum
+        }
+        "ArgMax" | "ArgMin" => reduce::arg_extreme,
+        "TopK" => reduce::top_k,
+        "GlobalMaxPool" => reduce::global_max_pool,
         "Resize" | "tractlet.Resize10" => resize::resize,
         "Transpose" => movement::transpose,
         "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => movement::reshape,
