@@ -5,6 +5,7 @@
 //! which is which); [`lower`] turns nodes into steps of the plan; [`fallback`] has tract execute what has none.
 
 mod attributes;
+mod celu;
 mod fallback;
 mod fuse;
 mod gather;
@@ -13,6 +14,7 @@ mod join;
 mod limits;
 mod lower;
 mod onnx;
+mod pad;
 mod quantized;
 mod registry;
 mod shapes;

@@ -107,7 +107,9 @@ mod tests {
 
     fn bytes(of: NumberType, values: &[i64]) -> Vec<u8> {
         let float = of == NumberType::Float32;
-        let number = |v: &i64| if float { (*v as f32).to_le_bytes().to_vec() } else { v.to_le_bytes()[..number_size(of)].to_vec() };
+        let number = |v: &i64| {
+            if float { (*v as f32).to_le_bytes().to_vec() } else { v.to_le_bytes()[..number_size(of)].to_vec() }
+        };
         values.iter().flat_map(number).collect()
     }
 

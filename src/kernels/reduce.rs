@@ -133,7 +133,8 @@ mod tests {
             for function in FUNCTIONS {
                 for (outer, count, inner) in [(1, 1, 1), (3, 5, 1), (2, 200, 1), (2, 3, 64), (1, 4, 130), (2, 7, 5)] {
                     let low = if of == Uint8 { 0 } else { -3 };
-                    let v: Vec<i64> = (0..outer * count * inner).map(|i| (i * 37 % 11 + i / 13 % 3) as i64 + low).collect();
+                    let v: Vec<i64> =
+                        (0..outer * count * inner).map(|i| (i * 37 % 11 + i / 13 % 3) as i64 + low).collect();
                     let x: Vec<u8> = v.iter().flat_map(|&v| bytes(of, v)).collect();
                     let mut expected = Vec::new();
                     for (o, i) in (0..outer).flat_map(|o| (0..inner).map(move |i| (o, i))) {

@@ -88,7 +88,15 @@ mod tests {
                     top_k(&x, &mut values, &mut places, [count, k], largest, &mut vec![0; count]);
                     for (row, x) in x.chunks(count).enumerate() {
                         let mut sorted: Vec<usize> = (0..count).collect();
-                        let key = |i: usize| if x[i].is_nan() { f32::INFINITY } else if largest { -x[i] } else { x[i] };
+                        let key = |i: usize| {
+                            if x[i].is_nan() {
+                                f32::INFINITY
+                            } else if largest {
+                                -x[i]
+                            } else {
+                                x[i]
+                            }
+                        };
                         sorted.sort_by(|&a, &b| key(a).total_cmp(&key(b)));
                         for (i, &want) in sorted[..k].iter().enumerate() {
                             assert_eq!(places[row * k + i], want as i64, "{count} {k} {largest}");

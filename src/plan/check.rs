@@ -4,8 +4,8 @@
 use super::binary::invalid;
 use super::{
     ALIGNMENT, Axis, Broadcast, Constant, ConstantId, Conv, Finish, FloatConv, MAX_VARIANTS, MatMul, ModelInfo,
-    Numbers, Operation, Plan, Pooling, Quanta, Quantization, Reduction, Rows, Step, Taps, ValueId, Variant, View, Window,
-    ZeroPoint,
+    Numbers, Operation, Plan, Pooling, Quanta, Quantization, Reduction, Rows, Step, Taps, ValueId, Variant, View,
+    Window, ZeroPoint,
 };
 use crate::error::{Error, Result};
 use crate::tensor::DataType;

@@ -130,7 +130,8 @@ pub fn group_normalization(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     // As [n, group, channel of the group, positions...], in whatever order the dimensions lie.
     let mut shape = vec![x.shape[0], groups, channels / groups];
     shape.extend(&x.shape[2..]);
-    let order = x.order.iter().flat_map(|&d| if d == 1 { vec![1, 2] } else { vec![if d > 1 { d + 1 } else { d }] }).collect();
+    let order =
+        x.order.iter().flat_map(|&d| if d == 1 { vec![1, 2] } else { vec![if d > 1 { d + 1 } else { d }] }).collect();
     let grouped = Value { shape, order, ..x.clone() };
     let positions: Vec<usize> = (3..rank + 1).collect();
     // Channels have equally many positions, so the mean of their means is the mean of the group.

@@ -285,6 +285,10 @@ pub fn q_linear_where(l: &mut Lowering, node: &NodeProto) -> Option<()> {
 pub fn select(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     let (condition, a, b) = (l.input(node, 0)?, l.input(node, 1)?, l.input(node, 2)?);
     let data_type = a.data_type;
+    if a.is_quanta() && b.data_type == data_type && condition.data_type == DataType::Bool {
+        let (a, b) = (l.quanta(&a)?, l.quanta(&b)?);
+        return chosen(l, node.output.first()?, &condition, &a, &b, data_type);
+    }
     let sized = matches!(data_type, DataType::Float32 | DataType::Int32 | DataType::Int64 | DataType::Bool);
     if condition.data_type != DataType::Bool || b.data_type != data_type || !sized {
         return None;

@@ -298,6 +298,7 @@ impl<'a> Lowering<'a> {
         };
         dynamic::fuse(&mut variant, self.pool);
         clamps::fuse(&mut variant);
+        resize::fuse(&mut variant, self.pool);
         drop_dead(&mut variant);
         join(&mut variant);
         Some(variant)

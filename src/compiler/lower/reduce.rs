@@ -112,7 +112,7 @@ pub fn q_linear_global_average_pool(l: &mut Lowering, node: &NodeProto) -> Optio
     mean(l, node, &x, &axes, numbers)
 }
 
-/// The axes of a reduction: an attribute, a constant input, or all.
+/// The axes of a reduction: an attribute, a constant input, or all; none where a flag says so.
 fn axes(l: &Lowering, node: &NodeProto, input: usize, rank: usize) -> Option<Vec<usize>> {
     let listed = match (attribute(node, "axes"), node.input.get(input).filter(|n| !n.is_empty())) {
         (Some(axes), _) => axes.ints.clone(),
@@ -121,7 +121,7 @@ fn axes(l: &Lowering, node: &NodeProto, input: usize, rank: usize) -> Option<Vec
     };
     if listed.is_empty() {
         let nothing = attribute(node, "noop_with_empty_axes").is_some_and(|a| a.i != 0);
-        return (!nothing).then(|| (0..rank).collect());
+        return Some(if nothing { Vec::new() } else { (0..rank).collect() });
     }
     listed.into_iter().map(|a| resolve_axis(a, rank)).collect()
 }

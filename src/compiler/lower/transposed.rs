@@ -38,8 +38,10 @@ impl Axis {
         // Input `q + shift(k)` meets tap k at result `q * stride + phase`, if that is whole.
         let at = |k: usize| (phase + self.pad) as i64 - (k * self.dilation) as i64;
         let stride = self.stride as i64;
-        let mut met: Vec<(i64, usize)> =
-            (0..self.kernel).filter(|&k| at(k).rem_euclid(stride) == 0).map(|k| (at(k).div_euclid(stride), k)).collect();
+        let mut met: Vec<(i64, usize)> = (0..self.kernel)
+            .filter(|&k| at(k).rem_euclid(stride) == 0)
+            .map(|k| (at(k).div_euclid(stride), k))
+            .collect();
         met.sort_unstable();
         // From the first element that a window may begin at, so that it begins no later than the input does.
         let first = met.first().map_or(0, |m| m.0.min(0));
@@ -54,7 +56,8 @@ fn geometry(node: &NodeProto, input: &[usize], kernel: &[usize], output: &[usize
     let list = |name: &str, default: i64, len: usize| -> Option<Vec<usize>> {
         let given = attribute(node, name).map(|a| a.ints.clone()).filter(|v| !v.is_empty());
         let list = given.unwrap_or_else(|| vec![default; len]);
-        let sizes: Option<Vec<usize>> = list.iter().map(|&v| usize::try_from(v).ok().filter(|&v| v < 1 << 20)).collect();
+        let sizes: Option<Vec<usize>> =
+            list.iter().map(|&v| usize::try_from(v).ok().filter(|&v| v < 1 << 20)).collect();
         sizes.filter(|s| s.len() == len)
     };
     let (strides, dilations) = (list("strides", 1, rank)?, list("dilations", 1, rank)?);
@@ -155,8 +158,7 @@ pub fn float_conv_transpose(l: &mut Lowering, node: &NodeProto) -> Option<()> {
         l.step(Operation::FloatConv(FloatConv { x: x.id, y: to, window, channels, groups, weights, bias, low, high }));
         if steps > 1 {
             let row = horizontal.output * channels;
-            let strides =
-                vec![vertical.output * row, vertical.stride * row, horizontal.stride * channels, 1];
+            let strides = vec![vertical.output * row, vertical.stride * row, horizontal.stride * channels, 1];
             copy(l, to, y.id, &part, (0, dense(&part)), (py * row + px * channels, strides), None);
         }
     }

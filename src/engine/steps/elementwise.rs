@@ -47,7 +47,12 @@ impl Outer {
     }
 
     /// An operand, from the first of some rows on.
-    pub(super) fn operand<'a, T>(&self, data: &'a [T], strides: &'a [usize], rows: &Range<usize>) -> Result<Strided<'a, T>> {
+    pub(super) fn operand<'a, T>(
+        &self,
+        data: &'a [T],
+        strides: &'a [usize],
+        rows: &Range<usize>,
+    ) -> Result<Strided<'a, T>> {
         let at = rows.start * strides.get(self.axis).copied().unwrap_or(0);
         Ok(Strided { data: data.get(at..).ok_or_else(short)?, strides })
     }

@@ -179,9 +179,7 @@ pub fn prepare<S: Source + ?Sized>(
         Operation::NumberBinary { function, operands } => {
             numbers::binary(*function, operands, type_of(variant, operands.a)?)?
         }
-        Operation::Reduce { x, y, rows, function } => {
-            numbers::reduce(*x, *y, *rows, *function, type_of(variant, *x)?)?
-        }
+        Operation::Reduce { x, y, rows, function } => numbers::reduce(*x, *y, *rows, *function, type_of(variant, *x)?)?,
         Operation::TopK { x, values, places, outer, count, k, largest } => {
             numbers::top_k(*x, [*values, *places], *outer, [*count, *k], *largest)
         }
