@@ -9,7 +9,7 @@ use super::{NumberBinary, NumberType};
 pub(super) const BLOCK: usize = 64;
 
 /// `y = a ∘ b`, broadcast; operands are bytes of numbers, with strides in numbers, and `y` is dense. Comparisons and logic
-/// give a byte, 0 or 1; arithmetic numbers of the same type, modulo 2^bits. Dividing by 0 gives 0. Floats are compared
+/// give a byte, 0 or 1; arithmetic numbers of the same type, modulo 2^bits. A division by 0 gives 0. Floats are compared
 /// only: for anything else the result is 0.
 ///
 /// # Panics
@@ -48,8 +48,12 @@ pub fn number_binary(
                     NumberBinary::Add => a.wrapping_add(b),
                     NumberBinary::Sub => a.wrapping_sub(b),
                     NumberBinary::Mul => a.wrapping_mul(b),
-                    NumberBinary::Div if b == 0 => 0,
+                    NumberBinary::Div | NumberBinary::Mod if b == 0 => 0,
                     NumberBinary::Div => a.wrapping_div(b),
+                    NumberBinary::Mod => {
+                        let rest = a.wrapping_rem(b);
+                        if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest }
+                    }
                     NumberBinary::Min => a.min(b),
                     NumberBinary::Max => a.max(b),
                     NumberBinary::And => a & b,
@@ -120,7 +124,7 @@ mod tests {
         let n = values.len();
         for of in [NumberType::Float32, NumberType::Int32, NumberType::Int64, NumberType::Int8] {
             let x = bytes(of, &values);
-            for function in [Add, Sub, Mul, Div, Min, Max, And, Or, Xor, Equal, Less, LessOrEqual] {
+            for function in [Add, Sub, Mul, Div, Mod, Min, Max, And, Or, Xor, Equal, Less, LessOrEqual] {
                 if of == NumberType::Float32 && !matches!(function, Equal | Less | LessOrEqual) {
                     continue;
                 }
@@ -132,6 +136,8 @@ mod tests {
                             Sub => a - b,
                             Mul => a * b,
                             Div => a.checked_div(b).unwrap_or(0),
+                            Mod if b == 0 => 0,
+                            Mod => a - b * (a as f64 / b as f64).floor() as i64,
                             Min => a.min(b),
                             Max => a.max(b),
                             And => a & b,

@@ -63,6 +63,8 @@ pub enum NumberBinary {
     Mul,
     /// Towards zero.
     Div,
+    /// What is left of a division towards minus infinity: it has the sign of the divisor.
+    Mod,
     Min,
     Max,
     And,
@@ -76,7 +78,7 @@ pub enum NumberBinary {
 impl NumberBinary {
     /// Whether the result has the operands' type; otherwise it is `Bool`.
     pub fn is_arithmetic(self) -> bool {
-        matches!(self, Self::Add | Self::Sub | Self::Mul | Self::Div | Self::Min | Self::Max)
+        matches!(self, Self::Add | Self::Sub | Self::Mul | Self::Div | Self::Mod | Self::Min | Self::Max)
     }
 
     /// Whether operands are compared, which works for floats too.

@@ -113,7 +113,15 @@ pub fn float_binary(l: &mut Lowering, node: &NodeProto) -> Option<()> {
         return None;
     }
     for position in 1..node.input.len() {
-        let b = l.input(node, position).filter(|b| b.data_type == DataType::Float32)?;
+        let mut b = l.input(node, position)?;
+        if function == FloatBinary::Pow && matches!(b.data_type, DataType::Int32 | DataType::Int64) {
+            // Whole exponents may have a type of their own.
+            let exponents: Vec<f32> = l.integers(node, position)?.iter().map(|&e| e as f32).collect();
+            b = Value::plain(l.constant_list(&exponents, &b.shape), DataType::Float32, &b.shape);
+        }
+        if b.data_type != DataType::Float32 {
+            return None;
+        }
         let operands = broadcast(l, output, DataType::Float32, &y, &b)?;
         l.step(Operation::FloatBinary { function, operands });
         y = l.value(output)?;

@@ -9,12 +9,14 @@ mod compose;
 mod constants;
 mod conv;
 mod dynamic;
+mod einsum;
 mod elementwise;
 mod matmul;
 mod movement;
 mod normalise;
 mod numbers;
 mod partition;
+mod places;
 mod pool;
 mod quantize;
 mod reason;
@@ -91,7 +93,7 @@ fn operator(op_type: &str) -> Option<Lower> {
         "tractlet.QLinearConv" | "QLinearConv" => conv::q_linear_conv,
         "ConvInteger" => conv::conv_integer,
         "Conv" => conv::float_conv,
-        "ConvTranspose" => transposed::float_conv_transpose,
+        "ConvTranspose" => transposed::conv_transpose,
         "tractlet.ConvIntegerToFloat" | "tractlet.DynamicConv" => conv::conv_to_float,
         "QLinearMatMul" | "tractlet.QLinearMatMul" => matmul::q_linear_matmul,
         "com.microsoft.QGemm" => matmul::q_gemm,
@@ -112,17 +114,18 @@ fn operator(op_type: &str) -> Option<Lower> {
         "com.microsoft.QLinearGlobalAveragePool" => reduce::q_linear_global_average_pool,
         "com.microsoft.QLinearReduceMean" => reduce::q_linear_reduce_mean,
         "com.microsoft.QLinearSoftmax" => normalise::q_linear_softmax,
-        "Add" | "Sub" | "Mul" | "Div" | "Min" | "Max" => numbers::arithmetic,
+        "Add" | "Sub" | "Mul" | "Div" | "Min" | "Max" | "Mod" => numbers::arithmetic,
+        "Abs" | "Clip" | "Neg" => numbers::unary,
+        "CumSum" => numbers::cumulative_sum,
+        "Einsum" => einsum::einsum,
         "Pow" | "Sum" => elementwise::float_binary,
         "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "And" | "Or" | "Xor" => numbers::compare,
         "Not" => numbers::not,
         "IsNaN" => numbers::is_nan,
         "PRelu" => elementwise::p_relu,
         "Celu" | "Mish" | "Selu" | "Softsign" | "ThresholdedRelu" => compose::activation,
-        "Abs" | "Ceil" | "Clip" | "Elu" | "Erf" | "Exp" | "Floor" | "Gelu" | "HardSigmoid" | "HardSwish"
-        | "LeakyRelu" | "Log" | "Neg" | "Reciprocal" | "Relu" | "Round" | "Sigmoid" | "Softplus" | "Sqrt" | "Tanh" => {
-            elementwise::float_unary
-        }
+        "Ceil" | "Elu" | "Erf" | "Exp" | "Floor" | "Gelu" | "HardSigmoid" | "HardSwish" | "LeakyRelu" | "Log"
+        | "Reciprocal" | "Relu" | "Round" | "Sigmoid" | "Softplus" | "Sqrt" | "Tanh" => elementwise::float_unary,
         "com.microsoft.Gelu" | "BiasGelu" | "FastGelu" | "QuickGelu" => elementwise::contrib_gelu,
         "Where" => elementwise::select,
         "com.microsoft.QLinearWhere" => elementwise::q_linear_where,
@@ -157,6 +160,10 @@ fn operator(op_type: &str) -> Option<Lower> {
         "Tile" => movement::tile,
         "Pad" => select::pad,
         "Gather" => movement::gather,
+        "GatherElements" => places::gather_elements,
+        "GatherND" => places::gather_nd,
+        "ScatterElements" | "ScatterND" => places::scatter,
+        "Trilu" => places::triangle,
         "DepthToSpace" | "SpaceToDepth" => movement::depth_and_space,
         _ => return None,
     })

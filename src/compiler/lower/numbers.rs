@@ -2,9 +2,11 @@
 
 use tract_onnx::pb::NodeProto;
 
-use super::elementwise::{broadcast, float_binary};
+use super::elementwise::{broadcast, float_binary, float_unary};
+use super::movement::copy;
 use super::{Lowering, Value};
-use crate::kernels::NumberBinary;
+use crate::compiler::onnx::{attribute, resolve_axis};
+use crate::kernels::{FloatBinary, NumberBinary};
 use crate::plan::Operation;
 use crate::tensor::DataType;
 
@@ -22,13 +24,14 @@ fn step(l: &mut Lowering, name: &str, function: NumberBinary, [a, b]: [&Value; 2
     l.value(name)
 }
 
-/// Add, Sub, Mul, Div, Min and Max: of floats, or of 32- and 64-bit integers.
+/// Add, Sub, Mul, Div, Min and Max: of floats, or of 32- and 64-bit integers; Mod of these.
 pub fn arithmetic(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     let function = match node.op_type.as_str() {
         "Add" => NumberBinary::Add,
         "Sub" => NumberBinary::Sub,
         "Mul" => NumberBinary::Mul,
         "Div" => NumberBinary::Div,
+        "Mod" => NumberBinary::Mod,
         "Min" => NumberBinary::Min,
         _ => NumberBinary::Max,
     };
@@ -36,8 +39,88 @@ pub fn arithmetic(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     if !matches!(l.data_type(output)?, DataType::Int32 | DataType::Int64) {
         return float_binary(l, node);
     }
+    if attribute(node, "fmod").is_some_and(|a| a.i != 0) {
+        return None;
+    }
     let pair = operands(l, node)?;
     step(l, output, function, pair.each_ref()).map(drop)
+}
+
+/// Abs, Clip and Neg: of floats, or of 32- and 64-bit integers.
+pub fn unary(l: &mut Lowering, node: &NodeProto) -> Option<()> {
+    let output = node.output.first()?;
+    let data_type = l.data_type(output)?;
+    if !matches!(data_type, DataType::Int32 | DataType::Int64) {
+        return float_unary(l, node);
+    }
+    let mut x = l.input(node, 0)?;
+    if node.op_type == "Clip" {
+        for (position, function) in [(1, NumberBinary::Max), (2, NumberBinary::Min)] {
+            if node.input.get(position).is_some_and(|n| !n.is_empty()) {
+                let bound = l.input(node, position).filter(|b| b.data_type == data_type)?;
+                let name = l.unnamed();
+                x = step(l, &name, function, [&x, &bound])?;
+            }
+        }
+        l.alias(output, x);
+        return Some(());
+    }
+    let zero = match data_type {
+        DataType::Int32 => l.constant_list(&[0i32], &[]),
+        _ => l.constant_list(&[0i64], &[]),
+    };
+    let zero = Value::plain(zero, data_type, &[]);
+    let name = l.unnamed();
+    let negative = step(l, &name, NumberBinary::Sub, [&zero, &x])?;
+    let y = match node.op_type.as_str() {
+        "Abs" => step(l, output, NumberBinary::Max, [&x, &negative])?,
+        _ => negative,
+    };
+    l.alias(output, y);
+    Some(())
+}
+
+/// Sums of all that is before, or behind: of ever longer distances, so that there are few steps.
+pub fn cumulative_sum(l: &mut Lowering, node: &NodeProto) -> Option<()> {
+    let mut x = l.input(node, 0)?;
+    let zero = match x.data_type {
+        DataType::Float32 | DataType::Int32 => vec![0; 4],
+        DataType::Int64 => vec![0; 8],
+        _ => return None,
+    };
+    let axis = resolve_axis(*l.integers(node, 1)?.first()?, x.shape.len())?;
+    let flag = |name: &str| attribute(node, name).is_some_and(|a| a.i != 0);
+    let count = x.shape[axis];
+    let moved = |l: &mut Lowering, x: &Value, distance: usize| {
+        let y = l.output(&l.unnamed(), x.data_type, &x.shape, &x.order, false);
+        l.step(Operation::Fill { y: y.id, value: zero.clone() });
+        let strides = x.strides();
+        let by = distance * strides[axis];
+        let dims = x.order.iter().map(|&d| if d == axis { count.saturating_sub(distance) } else { x.shape[d] });
+        let dims: Vec<usize> = dims.collect();
+        let along: Vec<usize> = x.order.iter().map(|&d| strides[d]).collect();
+        let (from, to) = if flag("reverse") { (by, 0) } else { (0, by) };
+        copy(l, x.id, y.id, &dims, (from, along.clone()), (to, along), None);
+        y
+    };
+    if x.len() == 0 {
+        return None;
+    }
+    if flag("exclusive") {
+        x = moved(l, &x, 1);
+    }
+    let mut distance = 1;
+    while distance < count {
+        let other = moved(l, &x, distance);
+        let name = l.unnamed();
+        x = match x.data_type {
+            DataType::Float32 => l.binary(FloatBinary::Add, &x, &other)?,
+            _ => step(l, &name, NumberBinary::Add, [&x, &other])?,
+        };
+        distance *= 2;
+    }
+    l.alias(node.output.first()?, x);
+    Some(())
 }
 
 /// Equal, Greater, GreaterOrEqual, Less, LessOrEqual; And, Or, Xor.

@@ -61,14 +61,18 @@ fn window(node: &NodeProto, x: &Value, output: &[usize]) -> Option<Window> {
 }
 
 fn pool(l: &mut Lowering, node: &NodeProto, x: &Value, pooling: Pooling) -> Option<()> {
+    let shape = l.shape(node.output.first()?)?;
+    pool_to(l, node, x, pooling, shape).map(drop)
+}
+
+fn pool_to(l: &mut Lowering, node: &NodeProto, x: &Value, pooling: Pooling, shape: Vec<usize>) -> Option<Value> {
     let output = node.output.first()?;
-    let shape = l.shape(output)?;
     let order = channels_last(x.shape.len());
     let x = l.ordered(x, &order)?;
     let window = window(node, &x, &shape)?;
     let y = l.like(output, &x, &shape, &order);
     l.step(Operation::Pool { x: x.id, y: y.id, window, pooling });
-    Some(())
+    Some(y)
 }
 
 /// Of quanta and floats.
@@ -119,9 +123,25 @@ pub fn is_channels_last(node: &NodeProto) -> bool {
 
 /// Inputs: x, scale, zero point, scale and zero point of y.
 pub fn q_linear_average_pool(l: &mut Lowering, node: &NodeProto) -> Option<()> {
-    if is_channels_last(node) {
-        return None;
-    }
     let (x, numbers) = quantized(l, node)?;
-    pool(l, node, &x, Pooling::Average { numbers, count_include_pad: includes_pads(node) })
+    let pooling = Pooling::Average { numbers, count_include_pad: includes_pads(node) };
+    if !is_channels_last(node) {
+        return pool(l, node, &x, pooling);
+    }
+    // The same, with the dimensions called differently.
+    let rank = x.shape.len();
+    let mut named: Vec<usize> = (0..rank).collect();
+    named.insert(1, named.len().checked_sub(1)?);
+    named.pop();
+    let first: Vec<usize> = (0..rank).map(|d| named.iter().position(|&n| n == d)).collect::<Option<_>>()?;
+    let called = |value: &Value, names: &[usize], places: &[usize]| Value {
+        shape: names.iter().map(|&d| value.shape[d]).collect(),
+        order: value.order.iter().map(|&d| places[d]).collect(),
+        ..value.clone()
+    };
+    let shape = l.shape(node.output.first()?).filter(|s| s.len() == rank)?;
+    let shape = named.iter().map(|&d| shape[d]).collect();
+    let y = pool_to(l, node, &called(&x, &named, &first), pooling, shape)?;
+    l.alias(node.output.first()?, called(&y, &first, &named));
+    Some(())
 }

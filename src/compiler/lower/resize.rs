@@ -142,8 +142,7 @@ pub fn resize(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     // The scales that were given; where sizes were, their ratio.
     let scales = l.floats(node, if old { 1 } else { 2 }).filter(|s| s.len() == axes.len());
     let mut resized = Vec::new();
-    for d in 2..rank {
-        let (input, output) = (x.shape[d], shape[d]);
+    for (d, (&input, &output)) in x.shape.iter().zip(&shape).enumerate().skip(2) {
         let given = scales.as_ref().zip(axes.iter().position(|&a| a == d)).map(|(scales, at)| scales[at]);
         let scale = given.unwrap_or(output as f32 / input as f32);
         if !scale.is_finite() || scale <= 0.0 {

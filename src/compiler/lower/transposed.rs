@@ -1,14 +1,14 @@
-//! `ConvTranspose` of floats: convolutions of what is there. Of a stride of 2 x 2, say, each of four in the result has its
+//! `ConvTranspose`: convolutions of what is there, of floats or of quanta. Of a stride of 2 x 2, say, each of four in the result has its
 //! own taps of the kernel; each becomes a convolution with those taps alone, and its results are copied to their places.
 
 use tract_onnx::pb::NodeProto;
 
-use super::Lowering;
 use super::movement::copy;
 use super::values::{channels_last, dense};
-use crate::compiler::onnx::attribute;
-use crate::kernels::Window;
-use crate::plan::{FloatConv, Operation};
+use super::{Lowering, Value};
+use crate::compiler::onnx::{attribute, resolve_axis};
+use crate::kernels::{Quantization, Window};
+use crate::plan::{Conv, Finish, FloatConv, Operation, ZeroPoint};
 use crate::tensor::DataType;
 
 /// One axis: sizes and where the result begins.
@@ -86,18 +86,60 @@ fn geometry(node: &NodeProto, input: &[usize], kernel: &[usize], output: &[usize
     Some(axes)
 }
 
+/// What is multiplied with each element.
+enum Weights {
+    Floats(Vec<f32>),
+    /// With the scale of x in the multipliers.
+    Quanta {
+        data: Vec<i8>,
+        zero_points: Vec<i8>,
+        multipliers: Vec<f32>,
+        x: Quantization,
+    },
+}
+
+/// Constant weights; as quanta if they and x are. Those of a channel have one scale: axis 1, for each group.
+fn weights(l: &Lowering, node: &NodeProto, x: &Value, groups: usize) -> Option<(Weights, Vec<usize>)> {
+    let name = node.input.get(1)?;
+    let quantization = x.lazy.as_ref().and_then(|lazy| lazy.linear);
+    let quantized = |x: Quantization| {
+        let made = l.graph.node.iter().find(|n| n.output.first() == Some(name))?;
+        if made.op_type != "DequantizeLinear" || attribute(made, "block_size").is_some_and(|a| a.i != 0) {
+            return None;
+        }
+        let weights = l.weights(made, 0, 2)?;
+        let scales = l.floats(made, 1)?;
+        let each = *weights.shape.get(1)?;
+        let along = resolve_axis(attribute(made, "axis").map_or(1, |a| a.i), weights.shape.len())?;
+        let lists = [scales.len(), weights.zero_points.len()];
+        if lists.iter().any(|&n| n != 1 && (n != each || along != 1)) {
+            return None;
+        }
+        let channels = each.checked_mul(groups)?;
+        let multipliers: Vec<f32> = (0..channels).map(|c| x.scale * scales[c % each % scales.len()]).collect();
+        let zero_points: Vec<i8> =
+            (0..channels).map(|c| weights.zero_points[c % each % weights.zero_points.len()]).collect();
+        l.usable(&multipliers, channels)?;
+        Some((Weights::Quanta { data: weights.data, zero_points, multipliers, x }, weights.shape))
+    };
+    if let Some(found) = quantization.and_then(quantized) {
+        return Some(found);
+    }
+    let constant = l.constant(name)?;
+    Some((Weights::Floats(constant.as_slice::<f32>()?.to_vec()), constant.shape().to_vec()))
+}
+
 /// Inputs: x, constant weights, constant bias.
-pub fn float_conv_transpose(l: &mut Lowering, node: &NodeProto) -> Option<()> {
-    let x = l.input(node, 0).filter(|x| x.data_type == DataType::Float32)?;
+pub fn conv_transpose(l: &mut Lowering, node: &NodeProto) -> Option<()> {
+    let x = l.lazy_input(node, 0).filter(|x| x.data_type == DataType::Float32)?;
     let output = node.output.first()?;
     let shape = l.shape(output)?;
-    let weights = l.constant(node.input.get(1)?)?;
-    let kernel = weights.shape().to_vec();
+    let groups = usize::try_from(attribute(node, "group").map_or(1, |a| a.i)).ok().filter(|&g| g > 0)?;
+    let (weights, kernel) = weights(l, node, &x, groups)?;
     let rank = x.shape.len();
     if !(3..=4).contains(&rank) || kernel.len() != rank || shape.len() != rank {
         return None;
     }
-    let groups = usize::try_from(attribute(node, "group").map_or(1, |a| a.i)).ok().filter(|&g| g > 0)?;
     let (depth, each) = (x.shape[1], kernel[1]);
     let channels = each.checked_mul(groups)?;
     if kernel[0] != depth || shape[0] != x.shape[0] || shape[1] != channels || !depth.is_multiple_of(groups) {
@@ -120,31 +162,27 @@ pub fn float_conv_transpose(l: &mut Lowering, node: &NodeProto) -> Option<()> {
         return None;
     }
     let x = l.ordered(&x, &channels_last(rank))?;
+    let x = if matches!(weights, Weights::Floats(_)) { l.computed_value(x)? } else { x };
     let bias = bias.map(|b| l.pool.add(&b));
-    let data = weights.as_slice::<f32>()?;
     let inside = depth / groups;
     let y = l.output(output, DataType::Float32, &shape, &channels_last(rank), false);
-    let (low, high) = (f32::NEG_INFINITY, f32::INFINITY);
     for (py, px) in (0..vertical.stride).flat_map(|py| (0..horizontal.stride).map(move |px| (py, px))) {
         let (v, h) = (vertical.phase(py), horizontal.phase(px));
         if v.count == 0 || h.count == 0 {
             continue;
         }
-        // [channels][kh][kw][depth / groups], from [depth][channels / groups][kh][kw].
-        let mut taps = Vec::with_capacity(channels * v.taps.len() * h.taps.len() * inside);
+        // [channels][kh][kw][depth / groups], from [depth][channels / groups][kh][kw]; `None` is a zero.
+        let each_channel = v.taps.len() * h.taps.len() * inside;
+        let mut taps = Vec::with_capacity(channels * each_channel);
         for channel in 0..channels {
             let (group, own) = (channel / each, channel % each);
             for (ky, kx) in v.taps.iter().flat_map(|&ky| h.taps.iter().map(move |&kx| (ky, kx))) {
-                taps.extend((0..inside).map(|c| match (ky, kx) {
-                    (Some(ky), Some(kx)) => {
-                        let plane = (group * inside + c) * each + own;
-                        data[(plane * vertical.kernel + ky) * horizontal.kernel + kx]
-                    }
-                    _ => 0.0,
+                taps.extend((0..inside).map(|c| {
+                    let plane = (group * inside + c) * each + own;
+                    Some((plane * vertical.kernel + ky?) * horizontal.kernel + kx?)
                 }));
             }
         }
-        let weights = l.pool.add(&taps);
         let window = Window {
             input: [x.shape[0], vertical.input, horizontal.input, depth],
             output: [v.count, h.count],
@@ -155,7 +193,35 @@ pub fn float_conv_transpose(l: &mut Lowering, node: &NodeProto) -> Option<()> {
         };
         let part = [x.shape[0], v.count, h.count, channels];
         let to = if steps == 1 { y.id } else { l.fact(DataType::Float32, &part) };
-        l.step(Operation::FloatConv(FloatConv { x: x.id, y: to, window, channels, groups, weights, bias, low, high }));
+        let (low, high) = (f32::NEG_INFINITY, f32::INFINITY);
+        let operation = match &weights {
+            Weights::Floats(data) => {
+                let taps: Vec<f32> = taps.into_iter().map(|tap| tap.map_or(0.0, |at| data[at])).collect();
+                let weights = l.pool.add(&taps);
+                Operation::FloatConv(FloatConv { x: x.id, y: to, window, channels, groups, weights, bias, low, high })
+            }
+            Weights::Quanta { data, zero_points, multipliers, x: from } => {
+                let number =
+                    |(i, tap): (usize, Option<usize>)| tap.map_or(zero_points[i / each_channel], |at| data[at]);
+                let taps: Vec<i8> = taps.into_iter().enumerate().map(number).collect();
+                let multipliers = l.pool.add(multipliers);
+                Operation::Conv(Conv {
+                    x: x.id,
+                    y: to,
+                    row_stride: channels,
+                    column: 0,
+                    window,
+                    channels,
+                    groups,
+                    zero_point: ZeroPoint::Fixed(from.zero_point),
+                    weights: l.pool.add(&taps),
+                    weight_zero_points: l.zero_point_list(zero_points),
+                    bias: None,
+                    finish: Finish::Float { multipliers, addend: bias, low, high },
+                })
+            }
+        };
+        l.step(operation);
         if steps > 1 {
             let row = horizontal.output * channels;
             let strides = vec![vertical.output * row, vertical.stride * row, horizontal.stride * channels, 1];
