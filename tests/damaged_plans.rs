@@ -19,7 +19,7 @@ use common::{fixtures, json};
 use serde_json::Value;
 use tractlet::compiler::{CompileOptions, CompiledModel};
 use tractlet::engine::{RunOptions, Session};
-use tractlet::plan::{Constant, Dim, Operation, Plan, Source, Variant, encode_header};
+use tractlet::plan::{Constant, Dim, Numbers, Operation, Plan, Source, Variant, encode_header};
 use tractlet::{DataType, Error, ErrorCode, Tensor};
 
 /// What a small machine has. Beyond it there is no memory, so that what is asked for without care ends the process.
@@ -77,7 +77,7 @@ struct Case {
 }
 
 /// Every kind of operation, by the name that its variant has.
-const KINDS: [&str; 25] = [
+const KINDS: [&str; 28] = [
     "Cast",
     "Conv",
     "Copy",
@@ -93,13 +93,16 @@ const KINDS: [&str; 25] = [
     "LayerNorm",
     "MatMul",
     "Mean",
+    "NumberBinary",
     "Pool",
     "Quantize",
     "QuantizedBinary",
+    "Reduce",
     "Resize",
     "Softmax",
     "Subgraph",
     "Table",
+    "TopK",
     "Where",
     "dynamic Conv",
     "quantized Resize",
@@ -114,7 +117,7 @@ fn kinds(plan: &Plan) -> BTreeSet<String> {
             Operation::Conv(conv) if !matches!(conv.zero_point, tractlet::plan::ZeroPoint::Fixed(_)) => {
                 kinds.insert("dynamic Conv".to_owned());
             }
-            Operation::Resize { vertical, .. } if vertical.weights.is_some() => {
+            Operation::Resize { numbers: Numbers::Quantized { .. }, .. } => {
                 kinds.insert("quantized Resize".to_owned());
             }
             _ => (),

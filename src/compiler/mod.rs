@@ -6,6 +6,7 @@
 
 mod attributes;
 mod branches;
+mod celu;
 mod fallback;
 mod fuse;
 mod gather;
@@ -14,6 +15,7 @@ mod join;
 mod limits;
 mod lower;
 mod onnx;
+mod pad;
 mod quantized;
 mod registry;
 mod shapes;

@@ -45,6 +45,9 @@ const ML_IN_TRACT: &[&str] = &[
 /// `Resize` with the meaning of opset 10, which is also that of `Upsample`.
 pub const RESIZE_10: &str = "tractlet.Resize10";
 
+/// `Pad` with everything in attributes, as it was before opset 11.
+const PAD_2: &str = "tractlet.Pad2";
+
 /// The name an operator is registered under.
 pub fn qualified_name(domain: &str, op_type: &str) -> String {
     let bare = match domain {
@@ -60,12 +63,20 @@ pub fn qualified_name(domain: &str, op_type: &str) -> String {
     }
 }
 
-/// All operators: tract's, with the quantized ones replaced by ours, and our own.
+/// All operators: tract's, with the quantized ones and what it computes wrongly replaced by ours, and our own.
 pub fn operators() -> OnnxOpRegister {
     let mut register = OnnxOpRegister::default();
     tract_onnx::ops::register_all_ops(&mut register);
     quantized::register(&mut register);
     branches::register(&mut register);
+    register.insert("Celu", super::celu::celu);
+    if let Some(tracts) = register.0.get("Pad").copied() {
+        register.insert(PAD_2, tracts);
+    }
+    register.insert("Pad", |ctx, node| match ctx.framework.op_register.0.get(PAD_2) {
+        Some(build) if ctx.onnx_operator_set_version < 11 => build(ctx, node),
+        _ => super::pad::pad(ctx, node),
+    });
     register.insert(RESIZE_10, |ctx, node| {
         let mut ctx = ctx.clone();
         ctx.onnx_operator_set_version = 10;

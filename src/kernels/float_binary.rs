@@ -16,6 +16,7 @@ pub fn float_binary(function: FloatBinary, shape: &[usize], a: Strided<f32>, b: 
         FloatBinary::Div => lanes(shape, a, b, y, |a, b| a / b),
         FloatBinary::Min => lanes(shape, a, b, y, |a, b| b.eq(b).select(a.or_lower(b), b)),
         FloatBinary::Max => lanes(shape, a, b, y, |a, b| b.eq(b).select(a.or_higher(b), b)),
+        FloatBinary::PRelu => lanes(shape, a, b, y, |a, b| a.lt(F32x4::splat(0.0)).select(a * b, a)),
         FloatBinary::Pow => broadcast(shape, a, b, y, |a, b, y| {
             for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
                 *y = power(a, b);
@@ -50,13 +51,14 @@ mod tests {
 
     type Naive = fn(f32, f32) -> f32;
 
-    const FUNCTIONS: [(FloatBinary, Naive); 7] = [
+    const FUNCTIONS: [(FloatBinary, Naive); 8] = [
         (FloatBinary::Add, |a, b| a + b),
         (FloatBinary::Sub, |a, b| a - b),
         (FloatBinary::Mul, |a, b| a * b),
         (FloatBinary::Div, |a, b| a / b),
         (FloatBinary::Min, |a, b| if a.is_nan() || b.is_nan() { f32::NAN } else { a.min(b) }),
         (FloatBinary::Max, |a, b| if a.is_nan() || b.is_nan() { f32::NAN } else { a.max(b) }),
+        (FloatBinary::PRelu, |a, b| if a < 0.0 { a * b } else { a }),
         (FloatBinary::Pow, |a, b| (a as f64).powf(b as f64) as f32),
     ];
 

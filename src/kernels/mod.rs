@@ -20,12 +20,15 @@ mod lanes;
 pub mod layer_norm;
 pub mod linear;
 mod math;
+pub mod numbers;
 pub mod pool;
 pub mod quantize;
+pub mod reduce;
 pub mod resize;
 pub mod softmax;
 mod strided;
 pub mod table;
+pub mod top_k;
 mod types;
 pub mod where_;
 

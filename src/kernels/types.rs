@@ -50,6 +50,62 @@ pub enum FloatBinary {
     Min,
     Max,
     Pow,
+    /// `a < 0 ? a * b : a`
+    PRelu,
+}
+
+/// Arithmetic, comparison or logic of two numbers of one type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum NumberBinary {
+    Add,
+    Sub,
+    Mul,
+    /// Towards zero.
+    Div,
+    /// What is left of a division towards minus infinity: it has the sign of the divisor.
+    Mod,
+    Min,
+    Max,
+    And,
+    Or,
+    Xor,
+    Equal,
+    Less,
+    LessOrEqual,
+}
+
+impl NumberBinary {
+    /// Whether the result has the operands' type; otherwise it is `Bool`.
+    pub fn is_arithmetic(self) -> bool {
+        matches!(self, Self::Add | Self::Sub | Self::Mul | Self::Div | Self::Mod | Self::Min | Self::Max)
+    }
+
+    /// Whether operands are compared, which works for floats too.
+    pub fn is_comparison(self) -> bool {
+        matches!(self, Self::Equal | Self::Less | Self::LessOrEqual)
+    }
+}
+
+/// What becomes of the elements along an axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reduction {
+    /// They are added up.
+    Sum,
+    /// The largest.
+    Max,
+    /// The smallest.
+    Min,
+    /// Where the largest is: the first of equal ones, or the last. `Int64`.
+    ArgMax {
+        /// The last of equal ones.
+        last: bool,
+    },
+    /// Where the smallest is. `Int64`.
+    ArgMin {
+        /// The last of equal ones.
+        last: bool,
+    },
 }
 
 /// A function of one `Float32`, as ONNX defines the operator of that name.

@@ -10,7 +10,7 @@ use crate::tensor::DataType;
 /// The first eight bytes of every plan.
 pub const MAGIC: [u8; 8] = *b"TRACTLET";
 /// Raised whenever older engines could misread newer plans or the other way round.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Bytes before the header.
 const PREFIX: usize = 16;
 

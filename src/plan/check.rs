@@ -4,8 +4,8 @@
 use super::binary::invalid;
 use super::{
     ALIGNMENT, Axis, Broadcast, Constant, ConstantId, Conv, Finish, FloatConv, MAX_VARIANTS, MatMul, ModelInfo,
-    Numbers, Operation, Plan, Pooling, Quanta, Quantization, Rows, Step, Taps, ValueId, Variant, View, Window,
-    ZeroPoint,
+    Numbers, Operation, Plan, Pooling, Quanta, Quantization, Reduction, Rows, Step, Taps, ValueId, Variant, View,
+    Window, ZeroPoint,
 };
 use crate::error::{Error, Result};
 use crate::tensor::DataType;
@@ -190,7 +190,7 @@ impl Checker<'_> {
     }
 
     fn step(&mut self, step: &Step) -> Result<()> {
-        use DataType::{Bool, Float32, Int32, Int64, Uint8};
+        use DataType::{Bool, Float32, Int8, Int32, Int64, Uint8};
         match &step.operation {
             Operation::Subgraph { inputs, outputs, .. } => {
                 inputs.iter().try_for_each(|&id| self.read_any(id))?;
@@ -329,6 +329,27 @@ impl Checker<'_> {
                 require(matches!(data_type.size(), 1 | 4 | 8), "elements of another size")?;
                 self.broadcast(operands, data_type)
             }
+            Operation::NumberBinary { function, operands } => {
+                let data_type = self.fact(operands.a)?.data_type;
+                let floats = data_type == Float32 && function.is_comparison();
+                require(floats || matches!(data_type, Int32 | Int64 | Uint8 | Int8 | Bool), "no such arithmetic")?;
+                let result = if function.is_arithmetic() { data_type } else { Bool };
+                self.broadcast_to(operands, data_type, result)
+            }
+            Operation::Reduce { x, y, rows, function } => {
+                let data_type = self.fact(*x)?.data_type;
+                require(matches!(data_type, Float32 | Int32 | Int64 | Uint8 | Int8), "only numbers are reduced")?;
+                require(rows.count > 0, "an axis of nothing")?;
+                let places = matches!(function, Reduction::ArgMax { .. } | Reduction::ArgMin { .. });
+                self.read(*x, data_type, rows_len(rows))?;
+                self.write(*y, if places { Int64 } else { data_type }, product(&[rows.outer, rows.inner]))
+            }
+            Operation::TopK { x, values, places, outer, count, k, .. } => {
+                require(k <= count && values != places, "more elements than there are")?;
+                self.read(*x, Float32, product(&[*outer, *count]))?;
+                self.write(*values, Float32, product(&[*outer, *k]))?;
+                self.write(*places, Int64, product(&[*outer, *k]))
+            }
         }
     }
 
@@ -345,10 +366,14 @@ impl Checker<'_> {
     }
 
     fn broadcast(&mut self, operands: &Broadcast, data_type: DataType) -> Result<()> {
+        self.broadcast_to(operands, data_type, data_type)
+    }
+
+    fn broadcast_to(&mut self, operands: &Broadcast, data_type: DataType, result: DataType) -> Result<()> {
         let Broadcast { a, b, y, shape, a_strides, b_strides } = operands;
         self.read(*a, data_type, extent(shape, 0, a_strides))?;
         self.read(*b, data_type, extent(shape, 0, b_strides))?;
-        self.write(*y, data_type, product(shape))
+        self.write(*y, result, product(shape))
     }
 
     /// Elements of the input and of the output of a window, which must make sense.

@@ -13,7 +13,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{ConstantId, ValueId};
-pub use crate::kernels::{Axis, FloatBinary, FloatUnary, Numbers, Quantization, QuantizedBinary, Rows, Window};
+pub use crate::kernels::{
+    Axis, FloatBinary, FloatUnary, NumberBinary, Numbers, Quantization, QuantizedBinary, Reduction, Rows, Window,
+};
 use crate::tensor::DataType;
 
 /// One thing to do.
@@ -439,5 +441,41 @@ pub enum Operation {
         condition_strides: Vec<usize>,
         /// Operands.
         operands: Broadcast,
+    },
+    /// `a ∘ b` of numbers of one type, `Bool` included; the result has that type too, or is `Bool`. `Float32` is compared
+    /// only.
+    NumberBinary {
+        /// Which.
+        function: NumberBinary,
+        /// Operands.
+        operands: Broadcast,
+    },
+    /// Reduces an axis of numbers.
+    Reduce {
+        /// Input.
+        x: ValueId,
+        /// Output, `[outer, inner]`; `Int64` where it says places, else of the input's type.
+        y: ValueId,
+        /// Sizes.
+        rows: Rows,
+        /// What is computed.
+        function: Reduction,
+    },
+    /// The largest or the smallest elements of rows, in order, and where they are.
+    TopK {
+        /// Input, `Float32`, `[outer, count]`.
+        x: ValueId,
+        /// `Float32`, `[outer, k]`.
+        values: ValueId,
+        /// `Int64`, `[outer, k]`.
+        places: ValueId,
+        /// Rows.
+        outer: usize,
+        /// Length of a row.
+        count: usize,
+        /// How many, at most `count`.
+        k: usize,
+        /// The largest ones.
+        largest: bool,
     },
 }

@@ -14,9 +14,9 @@ impl Step {
             Operation::FloatConv(conv) => vec![conv.x],
             Operation::MatMul(product) => vec![product.a, product.b],
             Operation::FloatMatMul(product) => vec![product.a, product.b],
-            Operation::QuantizedBinary { operands, .. } | Operation::FloatBinary { operands, .. } => {
-                vec![operands.a, operands.b]
-            }
+            Operation::QuantizedBinary { operands, .. }
+            | Operation::FloatBinary { operands, .. }
+            | Operation::NumberBinary { operands, .. } => vec![operands.a, operands.b],
             Operation::Gather { x, indices, .. } => vec![*x, *indices],
             Operation::Where { condition, operands, .. } => vec![*condition, operands.a, operands.b],
             Operation::Fill { .. } => vec![],
@@ -28,6 +28,8 @@ impl Step {
             | Operation::DynamicQuantize { x, .. }
             | Operation::Pool { x, .. }
             | Operation::Mean { x, .. }
+            | Operation::Reduce { x, .. }
+            | Operation::TopK { x, .. }
             | Operation::Softmax { x, .. }
             | Operation::LayerNorm { x, .. }
             | Operation::Copy { x, .. }
@@ -46,7 +48,9 @@ impl Step {
             Operation::FloatMatMul(product) => vec![product.y],
             Operation::QuantizedBinary { operands, .. }
             | Operation::FloatBinary { operands, .. }
+            | Operation::NumberBinary { operands, .. }
             | Operation::Where { operands, .. } => vec![operands.y],
+            Operation::TopK { values, places, .. } => vec![*values, *places],
             Operation::DynamicQuantize { y, parameters, .. } => vec![*y, *parameters],
             Operation::Gather { y, .. }
             | Operation::Fill { y, .. }
@@ -57,6 +61,7 @@ impl Step {
             | Operation::Dequantize { y, .. }
             | Operation::Pool { y, .. }
             | Operation::Mean { y, .. }
+            | Operation::Reduce { y, .. }
             | Operation::Softmax { y, .. }
             | Operation::LayerNorm { y, .. }
             | Operation::Copy { y, .. }

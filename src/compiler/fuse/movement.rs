@@ -19,7 +19,7 @@ use crate::tensor::DataType;
 fn is_movement(node: &NodeProto) -> bool {
     match node.op_type.as_str() {
         "Transpose" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Identity" | "Slice" | "Split" | "Gather"
-        | "Expand" | "Tile" | "DepthToSpace" | "SpaceToDepth" | "Pad" => true,
+        | "GatherElements" | "GatherND" | "Expand" | "Tile" | "DepthToSpace" | "SpaceToDepth" | "Pad" => true,
         "MaxPool" => node.output.len() == 1,
         // Not in training mode, and without the mask.
         "Dropout" => node.output.len() == 1 && node.input.get(2).is_none_or(String::is_empty),

@@ -165,6 +165,11 @@ impl Pool {
         if u32::try_from(all).is_ok() { Ok(self.size as usize) } else { Err(too_large("the model's weights")) }
     }
 
+    /// The bytes of a constant; none if they are elsewhere.
+    pub fn bytes(&self, id: ConstantId) -> Option<&[u8]> {
+        Some(self.contents.get(id as usize)?.bytes())
+    }
+
     /// The elements of a constant, if they are floats and few.
     pub fn floats(&self, id: ConstantId) -> Option<Vec<f32>> {
         let constant = self.constants.get(id as usize).filter(|c| c.data_type == DataType::Float32)?;

@@ -113,11 +113,33 @@ pub fn float_binary(l: &mut Lowering, node: &NodeProto) -> Option<()> {
         return None;
     }
     for position in 1..node.input.len() {
-        let b = l.input(node, position).filter(|b| b.data_type == DataType::Float32)?;
+        let mut b = l.input(node, position)?;
+        if function == FloatBinary::Pow && matches!(b.data_type, DataType::Int32 | DataType::Int64) {
+            // Whole exponents may have a type of their own.
+            let exponents: Vec<f32> = l.integers(node, position)?.iter().map(|&e| e as f32).collect();
+            b = Value::plain(l.constant_list(&exponents, &b.shape), DataType::Float32, &b.shape);
+        }
+        if b.data_type != DataType::Float32 {
+            return None;
+        }
         let operands = broadcast(l, output, DataType::Float32, &y, &b)?;
         l.step(Operation::FloatBinary { function, operands });
         y = l.value(output)?;
     }
+    Some(())
+}
+
+/// Inputs: x, slope.
+pub fn p_relu(l: &mut Lowering, node: &NodeProto) -> Option<()> {
+    if let Some(done) = binary_of_quanta(l, node, FloatBinary::PRelu) {
+        return done;
+    }
+    let (x, slope) = (l.input(node, 0)?, l.input(node, 1)?);
+    if x.data_type != DataType::Float32 || slope.data_type != DataType::Float32 {
+        return None;
+    }
+    let operands = broadcast(l, node.output.first()?, DataType::Float32, &x, &slope)?;
+    l.step(Operation::FloatBinary { function: FloatBinary::PRelu, operands });
     Some(())
 }
 
@@ -271,6 +293,10 @@ pub fn q_linear_where(l: &mut Lowering, node: &NodeProto) -> Option<()> {
 pub fn select(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     let (condition, a, b) = (l.input(node, 0)?, l.input(node, 1)?, l.input(node, 2)?);
     let data_type = a.data_type;
+    if a.is_quanta() && b.data_type == data_type && condition.data_type == DataType::Bool {
+        let (a, b) = (l.quanta(&a)?, l.quanta(&b)?);
+        return chosen(l, node.output.first()?, &condition, &a, &b, data_type);
+    }
     let sized = matches!(data_type, DataType::Float32 | DataType::Int32 | DataType::Int64 | DataType::Bool);
     if condition.data_type != DataType::Bool || b.data_type != data_type || !sized {
         return None;
@@ -279,7 +305,7 @@ pub fn select(l: &mut Lowering, node: &NodeProto) -> Option<()> {
 }
 
 /// `condition ? a : b`, broadcast.
-fn chosen(l: &mut Lowering, output: &str, condition: &Value, a: &Value, b: &Value, result: DataType) -> Option<()> {
+pub fn chosen(l: &mut Lowering, output: &str, condition: &Value, a: &Value, b: &Value, result: DataType) -> Option<()> {
     let shape = broadcast_shape(&broadcast_shape(&a.shape, &b.shape)?, &condition.shape)?;
     let order: Vec<usize> = [a, b, condition]
         .into_iter()

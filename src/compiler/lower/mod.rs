@@ -5,20 +5,27 @@
 //! answers `None`: the node has no step.
 
 mod clamps;
+mod compose;
 mod constants;
 mod conv;
 mod dynamic;
+mod einsum;
 mod elementwise;
 mod matmul;
 mod movement;
 mod normalise;
+mod numbers;
 mod partition;
+mod places;
 mod pool;
 mod quantize;
 mod reason;
+mod reduce;
 mod resize;
+mod select;
 #[cfg(all(test, feature = "engine", not(target_arch = "wasm32")))]
 mod tests;
+mod transposed;
 mod values;
 
 use std::collections::{HashMap, HashSet};
@@ -89,6 +96,7 @@ fn operator(op_type: &str) -> Option<Lower> {
         "tractlet.QLinearConv" | "QLinearConv" => conv::q_linear_conv,
         "ConvInteger" => conv::conv_integer,
         "Conv" => conv::float_conv,
+        "ConvTranspose" => transposed::conv_transpose,
         "tractlet.ConvIntegerToFloat" | "tractlet.DynamicConv" => conv::conv_to_float,
         "QLinearMatMul" | "tractlet.QLinearMatMul" => matmul::q_linear_matmul,
         "com.microsoft.QGemm" => matmul::q_gemm,
@@ -106,38 +114,60 @@ fn operator(op_type: &str) -> Option<Lower> {
         "com.microsoft.QLinearAdd" | "com.microsoft.QLinearMul" | "tractlet.QLinearSub" => elementwise::q_linear_binary,
         "com.microsoft.QLinearConcat" => movement::q_linear_concat,
         "com.microsoft.QLinearAveragePool" => pool::q_linear_average_pool,
-        "com.microsoft.QLinearGlobalAveragePool" => pool::q_linear_global_average_pool,
-        "com.microsoft.QLinearReduceMean" => pool::q_linear_reduce_mean,
+        "com.microsoft.QLinearGlobalAveragePool" => reduce::q_linear_global_average_pool,
+        "com.microsoft.QLinearReduceMean" => reduce::q_linear_reduce_mean,
         "com.microsoft.QLinearSoftmax" => normalise::q_linear_softmax,
-        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Min" | "Max" | "Sum" => elementwise::float_binary,
-        "Abs" | "Ceil" | "Clip" | "Elu" | "Erf" | "Exp" | "Floor" | "Gelu" | "HardSigmoid" | "HardSwish"
-        | "LeakyRelu" | "Log" | "Neg" | "Reciprocal" | "Relu" | "Round" | "Sigmoid" | "Softplus" | "Sqrt" | "Tanh" => {
-            elementwise::float_unary
-        }
+        "Add" | "Sub" | "Mul" | "Div" | "Min" | "Max" | "Mod" => numbers::arithmetic,
+        "Abs" | "Clip" | "Neg" => numbers::unary,
+        "CumSum" => numbers::cumulative_sum,
+        "Einsum" => einsum::einsum,
+        "Pow" | "Sum" => elementwise::float_binary,
+        "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "And" | "Or" | "Xor" => numbers::compare,
+        "Not" => numbers::not,
+        "IsNaN" => numbers::is_nan,
+        "PRelu" => elementwise::p_relu,
+        "Celu" | "Mish" | "Selu" | "Softsign" | "ThresholdedRelu" => compose::activation,
+        "Ceil" | "Elu" | "Erf" | "Exp" | "Floor" | "Gelu" | "HardSigmoid" | "HardSwish" | "LeakyRelu" | "Log"
+        | "Reciprocal" | "Relu" | "Round" | "Sigmoid" | "Softplus" | "Sqrt" | "Tanh" => elementwise::float_unary,
         "com.microsoft.Gelu" | "BiasGelu" | "FastGelu" | "QuickGelu" => elementwise::contrib_gelu,
         "Where" => elementwise::select,
         "com.microsoft.QLinearWhere" => elementwise::q_linear_where,
         "Cast" => elementwise::cast,
         "BatchNormalization" => normalise::batch_normalization,
         "Softmax" => normalise::softmax,
+        "LogSoftmax" => compose::log_softmax,
+        "InstanceNormalization" | "GroupNormalization" => compose::group_normalization,
+        "LRN" => compose::local_response_normalization,
+        "LpNormalization" => compose::lp_normalization,
         "LayerNormalization" => normalise::layer_normalization,
         "SkipLayerNormalization" => normalise::skip_layer_normalization,
         "LRN" => normalise::local_response_normalization,
         "MaxPool" => pool::max_pool,
         "AveragePool" => pool::average_pool,
-        "GlobalAveragePool" => pool::global_average_pool,
-        "ReduceMean" => pool::reduce_mean,
+        "GlobalAveragePool" => reduce::global_average_pool,
+        "ReduceMean" => reduce::reduce_mean,
+        "ReduceMax" | "ReduceMin" => reduce::reduce_extreme,
+        "ReduceSum" | "ReduceL1" | "ReduceL2" | "ReduceSumSquare" | "ReduceLogSum" | "ReduceLogSumExp" => {
+            reduce::reduce_sum
+        }
+        "ArgMax" | "ArgMin" => reduce::arg_extreme,
+        "TopK" => reduce::top_k,
+        "GlobalMaxPool" => reduce::global_max_pool,
         "Resize" | "tractlet.Resize10" => resize::resize,
         "Transpose" => movement::transpose,
         "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => movement::reshape,
         "Identity" | "Dropout" => movement::identity,
         "Concat" => movement::concat,
-        "Slice" => movement::slice,
+        "Slice" => select::slice,
         "Split" => movement::split,
         "Expand" => movement::expand,
         "Tile" => movement::tile,
-        "Pad" => movement::pad,
+        "Pad" => select::pad,
         "Gather" => movement::gather,
+        "GatherElements" => places::gather_elements,
+        "GatherND" => places::gather_nd,
+        "ScatterElements" | "ScatterND" => places::scatter,
+        "Trilu" => places::triangle,
         "DepthToSpace" | "SpaceToDepth" => movement::depth_and_space,
         _ => return None,
     })
@@ -289,6 +319,7 @@ impl<'a> Lowering<'a> {
         };
         dynamic::fuse(&mut variant, self.pool);
         clamps::fuse(&mut variant);
+        resize::fuse(&mut variant, self.pool);
         drop_dead(&mut variant);
         join(&mut variant);
         Some(variant)

@@ -82,7 +82,7 @@ pub fn identity(l: &mut Lowering, node: &NodeProto) -> Option<()> {
 }
 
 /// A copy of some of a value's elements. `from` and `to` are strides for the dimensions of `shape`.
-fn copy(
+pub fn copy(
     l: &mut Lowering,
     x: u32,
     y: u32,
@@ -178,49 +178,13 @@ pub fn q_linear_concat(l: &mut Lowering, node: &NodeProto) -> Option<()> {
 }
 
 /// Part of a value: first element and step for each dimension.
-fn part(l: &mut Lowering, x: &Value, output: &str, shape: &[usize], start: &[usize], step: &[usize]) {
+pub fn part(l: &mut Lowering, x: &Value, output: &str, shape: &[usize], start: &[usize], step: &[usize]) {
     let strides = x.strides();
     let offset = start.iter().zip(&strides).map(|(a, b)| a * b).sum();
     let y = l.like(output, x, shape, &x.order);
     let dims = y.physical();
     let from = x.order.iter().map(|&d| strides[d] * step[d]).collect();
     copy(l, x.id, y.id, &dims, (offset, from), (0, dense(&dims)), None);
-}
-
-/// With constant bounds and positive steps.
-pub fn slice(l: &mut Lowering, node: &NodeProto) -> Option<()> {
-    let x = l.lazy_input(node, 0)?;
-    let list = |position: usize, name: &str| match attribute(node, name) {
-        Some(a) => Some(a.ints.clone()),
-        None => l.integers(node, position),
-    };
-    let (starts, ends) = (list(1, "starts")?, list(2, "ends")?);
-    let axes = list(3, "axes").unwrap_or_else(|| (0..starts.len() as i64).collect());
-    let steps = list(4, "steps").unwrap_or_else(|| vec![1; starts.len()]);
-    if [ends.len(), axes.len(), steps.len()].iter().any(|&n| n != starts.len()) {
-        return None;
-    }
-    let mut shape = x.shape.clone();
-    let (mut first, mut step) = (vec![0; shape.len()], vec![1; shape.len()]);
-    for i in 0..starts.len() {
-        let axis = resolve_axis(axes[i], shape.len())?;
-        let size = x.shape[axis] as i64;
-        let clamp = |at: i64| if at < 0 { at.saturating_add(size).max(0) } else { at.min(size) };
-        if steps[i] <= 0 {
-            return None;
-        }
-        let (from, to) = (clamp(starts[i]), clamp(ends[i]));
-        let count = if to > from { (to - from - 1) / steps[i] + 1 } else { 0 };
-        first[axis] = from as usize;
-        step[axis] = usize::try_from(steps[i]).ok().filter(|&s| s <= 1 << 30)?;
-        shape[axis] = count as usize;
-    }
-    let output = node.output.first()?;
-    if l.shape(output)? != shape || shape.contains(&0) {
-        return None;
-    }
-    part(l, &x, output, &shape, &first, &step);
-    Some(())
 }
 
 /// Into the shapes that inference found.
@@ -251,74 +215,6 @@ pub fn expand(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     let from = super::elementwise::strides_in(&x, &shape, &order);
     let y = l.like(output, &x, &shape, &order);
     copy(l, x.id, y.id, &shape, (0, from), (0, dense(&shape)), None);
-    Some(())
-}
-
-/// With a constant.
-pub fn pad(l: &mut Lowering, node: &NodeProto) -> Option<()> {
-    let mut x = l.lazy_input(node, 0)?;
-    if attribute(node, "mode").is_some_and(|a| a.s != b"constant") {
-        return None;
-    }
-    let rank = x.shape.len();
-    let pads = match attribute(node, "pads") {
-        Some(pads) => pads.ints.clone(),
-        None => l.integers(node, 1)?,
-    };
-    let axes: Vec<usize> = match node.input.get(3).filter(|n| !n.is_empty()) {
-        Some(_) => l.integers(node, 3)?.into_iter().map(|a| resolve_axis(a, rank)).collect::<Option<_>>()?,
-        None => (0..rank).collect(),
-    };
-    if pads.len() != 2 * axes.len() || pads.iter().any(|&p| p < 0) {
-        return None;
-    }
-    let size = x.data_type.size();
-    let value = match node.input.get(2).filter(|n| !n.is_empty()) {
-        Some(name) => {
-            let value = l.constant(name)?;
-            let bytes = value.bytes().to_vec();
-            if value.data_type() != x.data_type || bytes.len() != size {
-                return None;
-            }
-            bytes
-        }
-        None => match attribute(node, "value") {
-            Some(value) if x.data_type == DataType::Float32 => value.f.to_le_bytes().to_vec(),
-            Some(_) => return None,
-            None => vec![0; size],
-        },
-    };
-    let value = match &x.lazy {
-        Some(lazy) => {
-            // A quantum that means the same, if there is one.
-            let wanted = f32::from_le_bytes(value[..].try_into().ok()?);
-            match lazy.table.iter().position(|&v| v == wanted) {
-                Some(quantum) => vec![quantum as u8],
-                None => {
-                    x = l.input(node, 0)?;
-                    value
-                }
-            }
-        }
-        None if x.shifted => vec![value[0] ^ 0x80],
-        None => value,
-    };
-    let output = node.output.first()?;
-    let shape = l.shape(output)?;
-    let mut before = vec![0; rank];
-    for (i, &axis) in axes.iter().enumerate() {
-        before[axis] = pads[i] as usize;
-    }
-    if shape.len() != rank || (0..rank).any(|d| before[d].saturating_add(x.shape[d]) > shape[d]) {
-        return None;
-    }
-    let y = l.like(output, &x, &shape, &x.order);
-    l.step(Operation::Fill { y: y.id, value });
-    let to = y.strides();
-    let offset = before.iter().zip(&to).map(|(a, b)| a * b).sum();
-    let dims = x.physical();
-    let strides = x.order.iter().map(|&d| to[d]).collect();
-    copy(l, x.id, y.id, &dims, (0, dense(&dims)), (offset, strides), None);
     Some(())
 }
 

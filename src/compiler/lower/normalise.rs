@@ -2,19 +2,13 @@
 
 use tract_onnx::pb::NodeProto;
 
+use super::select::rows;
 use super::values::{channels_last, dense};
 use super::{Lowering, Value};
 use crate::compiler::onnx::{attribute, resolve_axis};
 use crate::kernels::{FloatBinary, Numbers, Rows, Window};
 use crate::plan::{Broadcast, Operation, Pooling};
 use crate::tensor::DataType;
-
-/// Blocks along one dimension, as the value lies in memory.
-fn rows(value: &Value, dimension: usize) -> Rows {
-    let physical = value.physical();
-    let at = value.position(dimension);
-    Rows { outer: physical[..at].iter().product(), count: physical[at], inner: physical[at + 1..].iter().product() }
-}
 
 fn along(l: &mut Lowering, node: &NodeProto, x: &Value, default: i64, numbers: Numbers, coerced: bool) -> Option<()> {
     let axis = attribute(node, "axis").map_or(default, |a| a.i);

@@ -1,12 +1,12 @@
-//! Pools and means.
+//! Pools.
 
 use tract_onnx::pb::NodeProto;
 
 use super::values::channels_last;
 use super::{Lowering, Value};
-use crate::compiler::onnx::{attribute, resolve_axis};
+use crate::compiler::onnx::attribute;
 use crate::compiler::quantized::auto_pad::AutoPad;
-use crate::kernels::{Numbers, Rows, Window};
+use crate::kernels::{Numbers, Window};
 use crate::plan::{Operation, Pooling};
 use crate::tensor::DataType;
 
@@ -61,14 +61,18 @@ fn window(node: &NodeProto, x: &Value, output: &[usize]) -> Option<Window> {
 }
 
 fn pool(l: &mut Lowering, node: &NodeProto, x: &Value, pooling: Pooling) -> Option<()> {
+    let shape = l.shape(node.output.first()?)?;
+    pool_to(l, node, x, pooling, shape).map(drop)
+}
+
+fn pool_to(l: &mut Lowering, node: &NodeProto, x: &Value, pooling: Pooling, shape: Vec<usize>) -> Option<Value> {
     let output = node.output.first()?;
-    let shape = l.shape(output)?;
     let order = channels_last(x.shape.len());
     let x = l.ordered(x, &order)?;
     let window = window(node, &x, &shape)?;
     let y = l.like(output, &x, &shape, &order);
     l.step(Operation::Pool { x: x.id, y: y.id, window, pooling });
-    Some(())
+    Some(y)
 }
 
 /// Of quanta and floats.
@@ -104,7 +108,8 @@ pub fn average_pool(l: &mut Lowering, node: &NodeProto) -> Option<()> {
     pool(l, node, &x, pooling)
 }
 
-fn quantized(l: &mut Lowering, node: &NodeProto) -> Option<(Value, Numbers)> {
+/// Inputs: x, scale, zero point, scale and zero point of y.
+pub fn quantized(l: &mut Lowering, node: &NodeProto) -> Option<(Value, Numbers)> {
     let x = l.input(node, 0)?;
     let x = l.quanta(&x)?;
     let from = l.quantization(node, 1, x.data_type)?;
@@ -112,98 +117,31 @@ fn quantized(l: &mut Lowering, node: &NodeProto) -> Option<(Value, Numbers)> {
     Some((x, Numbers::Quantized { from, to }))
 }
 
-fn is_channels_last(node: &NodeProto) -> bool {
+pub fn is_channels_last(node: &NodeProto) -> bool {
     attribute(node, "channels_last").is_some_and(|a| a.i != 0)
 }
 
 /// Inputs: x, scale, zero point, scale and zero point of y.
 pub fn q_linear_average_pool(l: &mut Lowering, node: &NodeProto) -> Option<()> {
-    if is_channels_last(node) {
-        return None;
-    }
     let (x, numbers) = quantized(l, node)?;
-    pool(l, node, &x, Pooling::Average { numbers, count_include_pad: includes_pads(node) })
-}
-
-/// The mean over some dimensions, which must lie side by side in memory.
-fn mean(l: &mut Lowering, node: &NodeProto, x: &Value, axes: &[usize], numbers: Numbers) -> Option<()> {
-    let output = node.output.first()?;
-    let shape = l.shape(output)?;
-    let reduced = |d: usize| axes.contains(&d);
-    let side_by_side = |value: &Value| {
-        let long: Vec<bool> = value.order.iter().filter(|&&d| value.shape[d] != 1).map(|&d| reduced(d)).collect();
-        long.windows(2).filter(|pair| pair[0] != pair[1]).count() <= 2
-            && !(long.first() == Some(&true) && long.last() == Some(&true) && long.contains(&false))
-    };
-    let mut x = x.clone();
-    if !side_by_side(&x) {
-        // The kept ones first.
-        let mut order: Vec<usize> = (0..x.shape.len()).filter(|&d| !reduced(d)).collect();
-        order.extend((0..x.shape.len()).filter(|&d| reduced(d)));
-        x = l.ordered(&x, &order)?;
+    let pooling = Pooling::Average { numbers, count_include_pad: includes_pads(node) };
+    if !is_channels_last(node) {
+        return pool(l, node, &x, pooling);
     }
-    let physical: Vec<(usize, bool)> =
-        x.order.iter().filter(|&&d| x.shape[d] != 1).map(|&d| (x.shape[d], reduced(d))).collect();
-    let first = physical.iter().position(|p| p.1).unwrap_or(physical.len());
-    let last = physical.iter().rposition(|p| p.1).map_or(first, |p| p + 1);
-    let size = |part: &[(usize, bool)]| part.iter().map(|p| p.0).product::<usize>();
-    let rows =
-        Rows { outer: size(&physical[..first]), count: size(&physical[first..last]), inner: size(&physical[last..]) };
-    if rows.count == 0 || x.len() == 0 {
-        return None;
-    }
-    // The kept dimensions keep their order in memory.
-    let keeps = shape.len() == x.shape.len();
-    let kept: Vec<usize> = (0..x.shape.len()).filter(|&d| keeps || !reduced(d)).collect();
-    let order: Vec<usize> = x.order.iter().filter_map(|d| kept.iter().position(|k| k == d)).collect();
-    if order.len() != shape.len() || shape.iter().product::<usize>() != rows.outer * rows.inner {
-        return None;
-    }
-    let y = l.like(output, &x, &shape, &order);
-    l.step(Operation::Mean { x: x.id, y: y.id, rows, numbers });
-    Some(())
-}
-
-/// In float.
-pub fn global_average_pool(l: &mut Lowering, node: &NodeProto) -> Option<()> {
-    let x = l.input(node, 0).filter(|x| x.data_type == DataType::Float32)?;
-    let axes: Vec<usize> = (2..x.shape.len()).collect();
-    mean(l, node, &x, &axes, Numbers::Float)
-}
-
-/// Inputs: x, scale, zero point, scale and zero point of y.
-pub fn q_linear_global_average_pool(l: &mut Lowering, node: &NodeProto) -> Option<()> {
-    let (x, numbers) = quantized(l, node)?;
+    // The same, with the dimensions called differently.
     let rank = x.shape.len();
-    let spatial = if is_channels_last(node) { 1..rank.saturating_sub(1) } else { 2..rank };
-    let axes: Vec<usize> = spatial.collect();
-    mean(l, node, &x, &axes, numbers)
-}
-
-/// The axes of a reduction: an attribute, a constant input, or all.
-fn axes(l: &Lowering, node: &NodeProto, input: usize, rank: usize) -> Option<Vec<usize>> {
-    let listed = match (attribute(node, "axes"), node.input.get(input).filter(|n| !n.is_empty())) {
-        (Some(axes), _) => axes.ints.clone(),
-        (None, Some(_)) => l.integers(node, input)?,
-        (None, None) => Vec::new(),
+    let mut named: Vec<usize> = (0..rank).collect();
+    named.insert(1, named.len().checked_sub(1)?);
+    named.pop();
+    let first: Vec<usize> = (0..rank).map(|d| named.iter().position(|&n| n == d)).collect::<Option<_>>()?;
+    let called = |value: &Value, names: &[usize], places: &[usize]| Value {
+        shape: names.iter().map(|&d| value.shape[d]).collect(),
+        order: value.order.iter().map(|&d| places[d]).collect(),
+        ..value.clone()
     };
-    if listed.is_empty() {
-        let nothing = attribute(node, "noop_with_empty_axes").is_some_and(|a| a.i != 0);
-        return (!nothing).then(|| (0..rank).collect());
-    }
-    listed.into_iter().map(|a| resolve_axis(a, rank)).collect()
-}
-
-/// In float.
-pub fn reduce_mean(l: &mut Lowering, node: &NodeProto) -> Option<()> {
-    let x = l.input(node, 0).filter(|x| x.data_type == DataType::Float32)?;
-    let axes = axes(l, node, 1, x.shape.len())?;
-    mean(l, node, &x, &axes, Numbers::Float)
-}
-
-/// Inputs: x, scale, zero point, scale and zero point of y.
-pub fn q_linear_reduce_mean(l: &mut Lowering, node: &NodeProto) -> Option<()> {
-    let (x, numbers) = quantized(l, node)?;
-    let axes = axes(l, node, usize::MAX, x.shape.len())?;
-    mean(l, node, &x, &axes, numbers)
+    let shape = l.shape(node.output.first()?).filter(|s| s.len() == rank)?;
+    let shape = named.iter().map(|&d| shape[d]).collect();
+    let y = pool_to(l, node, &called(&x, &named, &first), pooling, shape)?;
+    l.alias(node.output.first()?, called(&y, &first, &named));
+    Some(())
 }

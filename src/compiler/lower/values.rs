@@ -123,7 +123,7 @@ impl Lowering<'_> {
     }
 
     /// The value with its floats computed.
-    fn computed_value(&mut self, value: Value) -> Option<Value> {
+    pub fn computed_value(&mut self, value: Value) -> Option<Value> {
         let Some(lazy) = value.lazy.clone() else { return Some(value) };
         let mut result = Value { lazy: None, shifted: false, ..value.clone() };
         if let Some((_, id)) = self.computed_floats.iter().find(|((id, table), _)| *id == value.id && *table == lazy) {

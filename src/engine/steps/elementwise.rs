@@ -17,19 +17,19 @@ use crate::plan::{Broadcast, ValueId};
 use crate::tensor::DataType;
 
 /// How broadcast operands are cut: along the outermost dimension that has more than one element.
-struct Outer {
+pub(super) struct Outer {
     shape: Vec<usize>,
     axis: usize,
 }
 
 impl Outer {
-    fn new(shape: &[usize]) -> Self {
+    pub(super) fn new(shape: &[usize]) -> Self {
         let axis = shape.iter().position(|&count| count != 1).unwrap_or(shape.len());
         Self { shape: shape.to_vec(), axis }
     }
 
     /// Results have `size` bytes; a nanosecond is enough for `speed` of them.
-    fn cut(&self, y: ValueId, size: usize, speed: usize) -> Cut {
+    pub(super) fn cut(&self, y: ValueId, size: usize, speed: usize) -> Cut {
         let row = product(self.shape.get(self.axis + 1..).unwrap_or_default());
         let rows = self.shape.get(self.axis).copied().unwrap_or(1);
         let cut = Cut::new(y, rows, row.saturating_mul(size), (product(&self.shape) / speed) as u64);
@@ -38,7 +38,7 @@ impl Outer {
     }
 
     /// The shape of some rows.
-    fn part(&self, rows: &Range<usize>) -> Vec<usize> {
+    pub(super) fn part(&self, rows: &Range<usize>) -> Vec<usize> {
         let mut shape = self.shape.clone();
         if let Some(count) = shape.get_mut(self.axis) {
             *count = rows.len();
@@ -47,7 +47,12 @@ impl Outer {
     }
 
     /// An operand, from the first of some rows on.
-    fn operand<'a, T>(&self, data: &'a [T], strides: &'a [usize], rows: &Range<usize>) -> Result<Strided<'a, T>> {
+    pub(super) fn operand<'a, T>(
+        &self,
+        data: &'a [T],
+        strides: &'a [usize],
+        rows: &Range<usize>,
+    ) -> Result<Strided<'a, T>> {
         let at = rows.start * strides.get(self.axis).copied().unwrap_or(0);
         Ok(Strided { data: data.get(at..).ok_or_else(short)?, strides })
     }
@@ -165,7 +170,7 @@ pub fn cast(x: ValueId, y: ValueId, from: DataType, to: DataType, len: usize) ->
     }))
 }
 
-fn number_type(data_type: DataType) -> Result<NumberType> {
+pub(super) fn number_type(data_type: DataType) -> Result<NumberType> {
     Ok(match data_type {
         DataType::Float32 => NumberType::Float32,
         DataType::Int32 => NumberType::Int32,
@@ -173,6 +178,6 @@ fn number_type(data_type: DataType) -> Result<NumberType> {
         DataType::Uint8 => NumberType::Uint8,
         DataType::Int8 => NumberType::Int8,
         DataType::Bool => NumberType::Bool,
-        other => return Err(Error::new(ErrorCode::InvalidPlan, format!("{other} cannot be cast by the engine"))),
+        other => return Err(Error::new(ErrorCode::InvalidPlan, format!("the engine does not compute with {other}"))),
     })
 }

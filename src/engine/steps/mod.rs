@@ -7,6 +7,7 @@ mod kernels;
 mod matmul;
 mod movement;
 mod normalise;
+mod numbers;
 mod quantize;
 #[cfg(test)]
 mod tests;
@@ -174,6 +175,13 @@ pub fn prepare<S: Source + ?Sized>(
         Operation::Cast { x, y, from, to } => elementwise::cast(*x, *y, *from, *to, len_of(variant, *x)?)?,
         Operation::Where { condition, condition_strides, operands } => {
             elementwise::select(*condition, condition_strides.clone(), operands, type_of(variant, operands.y)?)
+        }
+        Operation::NumberBinary { function, operands } => {
+            numbers::binary(*function, operands, type_of(variant, operands.a)?)?
+        }
+        Operation::Reduce { x, y, rows, function } => numbers::reduce(*x, *y, *rows, *function, type_of(variant, *x)?)?,
+        Operation::TopK { x, values, places, outer, count, k, largest } => {
+            numbers::top_k(*x, [*values, *places], *outer, [*count, *k], *largest)
         }
     }))
 }
