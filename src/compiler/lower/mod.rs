@@ -141,7 +141,6 @@ fn operator(op_type: &str) -> Option<Lower> {
         "LpNormalization" => compose::lp_normalization,
         "LayerNormalization" => normalise::layer_normalization,
         "SkipLayerNormalization" => normalise::skip_layer_normalization,
-        "LRN" => normalise::local_response_normalization,
         "MaxPool" => pool::max_pool,
         "AveragePool" => pool::average_pool,
         "GlobalAveragePool" => reduce::global_average_pool,

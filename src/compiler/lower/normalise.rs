@@ -3,11 +3,11 @@
 use tract_onnx::pb::NodeProto;
 
 use super::select::rows;
-use super::values::{channels_last, dense};
+use super::values::dense;
 use super::{Lowering, Value};
 use crate::compiler::onnx::{attribute, resolve_axis};
-use crate::kernels::{FloatBinary, Numbers, Rows, Window};
-use crate::plan::{Broadcast, Operation, Pooling};
+use crate::kernels::{FloatBinary, Numbers, Rows};
+use crate::plan::{Broadcast, Operation};
 use crate::tensor::DataType;
 
 fn along(l: &mut Lowering, node: &NodeProto, x: &Value, default: i64, numbers: Numbers, coerced: bool) -> Option<()> {
@@ -85,48 +85,6 @@ fn norm(l: &mut Lowering, node: &NodeProto, x: &Value, axis: usize, scale: usize
     let bias = bias.map(|b| l.pool.add(&b));
     let outer = x.len() / count;
     l.step(Operation::LayerNorm { x: x.id, y: y.id, scale, bias, outer, count, epsilon });
-    Some(())
-}
-
-/// `x / (bias + alpha * mean of the squares of size channels around it) ^ beta`, in steps that are there for others; what
-/// lies outside counts as 0.
-pub fn local_response_normalization(l: &mut Lowering, node: &NodeProto) -> Option<()> {
-    let x = l.input(node, 0).filter(|x| x.data_type == DataType::Float32 && x.shape.len() > 2 && x.len() > 0)?;
-    let x = l.ordered(&x, &channels_last(x.shape.len()))?;
-    let size = usize::try_from(attribute(node, "size")?.i).ok().filter(|size| (1..1 << 30).contains(size))?;
-    let number = |name: &str, default: f32| attribute(node, name).map_or(default, |a| a.f);
-    let (alpha, beta, bias) = (number("alpha", 1e-4), number("beta", 0.75), number("bias", 1.0));
-    let shape = x.physical();
-    let channels = x.shape[1];
-    let window = Window {
-        input: [x.len() / channels, 1, channels, 1],
-        output: [1, channels],
-        kernel: [1, size],
-        strides: [1, 1],
-        dilations: [1, 1],
-        pads: [0, (size - 1) / 2],
-    };
-    let binary = |l: &mut Lowering, function, a, b, y| {
-        // One number for all, or one for each.
-        let single = l.facts[b as usize].constant.is_some();
-        let b_strides = if single { vec![0; shape.len()] } else { dense(&shape) };
-        let operands = Broadcast { a, b, y, shape: shape.clone(), a_strides: dense(&shape), b_strides };
-        l.step(Operation::FloatBinary { function, operands });
-    };
-    let [squares, means, scaled, sums, powers] = [(); 5].map(|()| l.fact(DataType::Float32, &shape));
-    binary(l, FloatBinary::Mul, x.id, x.id, squares);
-    let pooling = Pooling::Average { numbers: Numbers::Float, count_include_pad: true };
-    l.step(Operation::Pool { x: squares, y: means, window, pooling });
-    for (function, number, from, to) in [
-        (FloatBinary::Mul, alpha, means, scaled),
-        (FloatBinary::Add, bias, scaled, sums),
-        (FloatBinary::Pow, beta, sums, powers),
-    ] {
-        let b = l.constant_fact(&[number]);
-        binary(l, function, from, b, to);
-    }
-    let y = l.output(node.output.first()?, DataType::Float32, &x.shape, &x.order, false);
-    binary(l, FloatBinary::Div, x.id, powers, y.id);
     Some(())
 }
 
