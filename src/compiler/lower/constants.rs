@@ -403,3 +403,49 @@ pub fn shifted(quantum: i64, data_type: DataType) -> Option<u8> {
     };
     u8::try_from(quantum + shift).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plans_are_the_same_read_at_once_or_in_pieces() {
+        let source: Rc<dyn Source> = Rc::new((0..=255u8).cycle().take(3000).collect::<Vec<u8>>());
+        let there = |offset, shape: &[usize], size: usize| {
+            let len = shape.iter().product::<usize>() * size;
+            let bytes = Bytes::There(Blob { source: source.clone(), offset, len });
+            Operand { data_type: DataType::Int8, shape: shape.to_vec(), bytes }
+        };
+        let mut pool = Pool::default();
+        pool.add(&[1u8, 2, 3]);
+        let turned = Recode { flip: true, layout: Some([(70, 1), (1, 0), (9, 70)]) };
+        let a = pool.add_operand(DataType::Int8, there(5, &[9, 70], 1), turned);
+        pool.add_operand(DataType::Float32, there(700, &[100], 4), Recode::default());
+        let floats = Recode { flip: false, layout: Some([(2, 50), (5, 1), (10, 5)]) };
+        let b = pool.add_operand(DataType::Float32, there(1200, &[2, 10, 5], 4), floats);
+        pool.add(&[7i64]);
+        assert_eq!(pool.add_operand(DataType::Int8, there(5, &[9, 70], 1), turned), a, "once is enough");
+
+        let plan = pool.encoded(vec![9; 48]);
+        let whole = plan.to_vec().unwrap();
+        let start = |id: ConstantId| 48 + pool.constants[id as usize].offset;
+        // Column 3, row 2 of the one; channel 1, tap 4, depth 7 of the other.
+        assert_eq!(whole[start(a) + 3 * 9 + 2], ((5 + 2 * 70 + 3) % 256) as u8 ^ 0x80);
+        assert_eq!(whole[start(b) + 4 * (50 + 4 * 10 + 7)], ((1200 + 4 * (50 + 7 * 5 + 4)) % 256) as u8);
+        let mut pieces = Vec::new();
+        while pieces.len() < whole.len() {
+            let at = pieces.len();
+            let end = plan.piece(at);
+            assert!(end > at && end <= whole.len());
+            pieces.resize(end, 0);
+            plan.read(at, &mut pieces[at..]).unwrap();
+        }
+        assert_eq!(pieces, whole);
+        for (from, len) in [(0, 1), (40, 100), (start(a) + 1, 7), (start(b) + 3, 120), (whole.len() - 1, 1)] {
+            let mut part = vec![1; len];
+            plan.read(from, &mut part).unwrap();
+            assert_eq!(part, whole[from..from + len], "{len} from {from}");
+        }
+        assert!(plan.read(whole.len(), &mut [0]).is_err());
+    }
+}
