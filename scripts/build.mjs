@@ -69,7 +69,12 @@ const MODULES = {
       buildStd: true,
       stdFeatures: 'optimize_for_size',
       // What panics traps either way: without a message there is no code that makes one, nor a table of places.
-      rustflags: ['-Zunstable-options', '-Cpanic=immediate-abort', '-Zlocation-detail=none', '-Zfmt-debug=shallow'],
+      rustflags: ['-Zunstable-options', '-Cpanic=immediate-abort', '-Zlocation-detail=none'],
+      // Of ours the names of variants; what tract shows of its structures means little to anyone else.
+      profile: {
+        release: ['-Zfmt-debug=shallow'],
+        ...Object.fromEntries(['core', 'data', 'extra', 'hir', 'linalg', 'nnef', 'onnx', 'onnx-opl'].map((name) => [`release.package.tract-${name}`, ['-Zfmt-debug=none']])),
+      },
     },
     // Nothing lies below address 1024 but the end of the stack.
     wasmOpt: ['-Oz', '--low-memory-unused'],
@@ -105,7 +110,7 @@ const SELF = fileURLToPath(import.meta.url);
 
 async function compile(name, fast) {
   const module = fast ? MODULES[name] : { ...MODULES[name], ...MODULES[name].shipped };
-  const { feature, features = [], buildStd = false, stdFeatures, rustflags: own = [], environment = {}, fast: fastEnvironment } = module;
+  const { feature, features = [], buildStd = false, stdFeatures, rustflags: own = [], profile = {}, environment = {}, fast: fastEnvironment } = module;
   const paths = withoutPaths(buildStd ? sourceToolchain() : toolchain());
   const rustflags = [...own, ...(feature === 'engine' ? KERNELS : []), ...stack(feature), ...paths];
   const targetDir = join(ROOT, 'target', name);
@@ -114,6 +119,8 @@ async function compile(name, fast) {
     '--no-default-features', '--features', [feature, ...features].join(),
     ...(buildStd ? ['-Zbuild-std=std,panic_abort'] : []),
     ...(stdFeatures ? [`-Zbuild-std-features=${stdFeatures}`] : []),
+    ...Object.entries(profile).flatMap(([name, flags]) => ['--config', `profile.${name}.rustflags=${JSON.stringify(flags)}`]),
+    ...(Object.keys(profile).length > 0 ? ['-Zprofile-rustflags'] : []),
     // Joined to the flags of .cargo/config.toml; the variable RUSTFLAGS would replace them.
     '--config', `target.${WASM_TARGET}.rustflags=${JSON.stringify(rustflags)}`,
   ];
