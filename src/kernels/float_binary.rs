@@ -1,7 +1,7 @@
 //! Arithmetic of two float operands.
 
 use super::FloatBinary;
-use super::lanes::{F32x4, load_block, store_block};
+use super::lanes::{BLOCK, F32x4, load_block, store_block};
 use super::strided::{Strided, broadcast};
 
 /// `y = a ∘ b`, broadcast; `y` is dense. Minimum and maximum are NaN where an operand is.
@@ -11,13 +11,20 @@ use super::strided::{Strided, broadcast};
 pub fn float_binary(function: FloatBinary, shape: &[usize], a: Strided<f32>, b: Strided<f32>, y: &mut [f32]) {
     match function {
         FloatBinary::Add => lanes(shape, a, b, y, |a, b| a + b),
-        FloatBinary::Sub => lanes(shape, a, b, y, |a, b| a - b),
         FloatBinary::Mul => lanes(shape, a, b, y, |a, b| a * b),
-        FloatBinary::Div => lanes(shape, a, b, y, |a, b| a / b),
-        FloatBinary::Min => lanes(shape, a, b, y, |a, b| b.eq(b).select(a.or_lower(b), b)),
-        FloatBinary::Max => lanes(shape, a, b, y, |a, b| b.eq(b).select(a.or_higher(b), b)),
-        FloatBinary::PRelu => lanes(shape, a, b, y, |a, b| a.lt(F32x4::splat(0.0)).select(a * b, a)),
-        FloatBinary::Pow => broadcast(shape, a, b, y, |a, b, y| {
+        // One loop for all others, with a call for each block.
+        FloatBinary::Sub => rare(shape, a, b, y, |a, b, y| each(a, b, y, |a, b| a - b)),
+        FloatBinary::Div => rare(shape, a, b, y, |a, b, y| each(a, b, y, |a, b| a / b)),
+        FloatBinary::Min => {
+            rare(shape, a, b, y, |a, b, y| each(a, b, y, |a, b| b.eq(b).select(a.or_lower(b), b)));
+        }
+        FloatBinary::Max => {
+            rare(shape, a, b, y, |a, b, y| each(a, b, y, |a, b| b.eq(b).select(a.or_higher(b), b)));
+        }
+        FloatBinary::PRelu => {
+            rare(shape, a, b, y, |a, b, y| each(a, b, y, |a, b| a.lt(F32x4::splat(0.0)).select(a * b, a)));
+        }
+        FloatBinary::Pow => rare(shape, a, b, y, |a, b, y| {
             for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
                 *y = power(a, b);
             }
@@ -25,12 +32,21 @@ pub fn float_binary(function: FloatBinary, shape: &[usize], a: Strided<f32>, b: 
     }
 }
 
-#[inline(always)]
+type Block = [f32; BLOCK];
+
+#[inline(never)]
+fn rare(shape: &[usize], a: Strided<f32>, b: Strided<f32>, y: &mut [f32], f: fn(&Block, &Block, &mut Block)) {
+    broadcast(shape, a, b, y, f);
+}
+
 fn lanes(shape: &[usize], a: Strided<f32>, b: Strided<f32>, y: &mut [f32], f: impl Fn(F32x4, F32x4) -> F32x4) {
-    broadcast(shape, a, b, y, |a, b, y| {
-        let (a, b) = (load_block(a), load_block(b));
-        store_block(std::array::from_fn(|i| f(a[i], b[i])), y);
-    });
+    broadcast(shape, a, b, y, |a, b, y| each(a, b, y, &f));
+}
+
+#[inline(always)]
+fn each(a: &Block, b: &Block, y: &mut Block, f: impl Fn(F32x4, F32x4) -> F32x4) {
+    let (a, b) = (load_block(a), load_block(b));
+    store_block(std::array::from_fn(|i| f(a[i], b[i])), y);
 }
 
 /// Computed in `f64`, so that whole results are whole: models round them. The usual exponents are quicker.

@@ -36,36 +36,45 @@ pub fn number_binary(
             rest = after;
             let place = |i: usize| (at[i] + start * inner.steps[i], inner.steps[i]);
             if of == NumberType::Float32 {
-                let [a, b] = [(a.data, place(0)), (b.data, place(1))].map(|(data, place)| floats(data, place, n));
-                for ((y, a), b) in to.iter_mut().zip(a).zip(b) {
+                let mut blocks = [[0.0; BLOCK]; 2];
+                floats(a.data, place(0), &mut blocks[0][..n]);
+                floats(b.data, place(1), &mut blocks[1][..n]);
+                for ((y, a), b) in to.iter_mut().zip(blocks[0]).zip(blocks[1]) {
                     *y = u8::from(compare(function, a, b));
                 }
                 continue;
             }
-            let [a, b] = [(a.data, place(0)), (b.data, place(1))].map(|(data, place)| integers(of, data, place, n));
-            for ((y, a), b) in to.chunks_exact_mut(result).zip(a).zip(b) {
-                let v = match function {
-                    NumberBinary::Add => a.wrapping_add(b),
-                    NumberBinary::Sub => a.wrapping_sub(b),
-                    NumberBinary::Mul => a.wrapping_mul(b),
-                    NumberBinary::Div | NumberBinary::Mod if b == 0 => 0,
-                    NumberBinary::Div => a.wrapping_div(b),
-                    NumberBinary::Mod => {
-                        let rest = a.wrapping_rem(b);
-                        if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest }
-                    }
-                    NumberBinary::Min => a.min(b),
-                    NumberBinary::Max => a.max(b),
-                    NumberBinary::And => a & b,
-                    NumberBinary::Or => a | b,
-                    NumberBinary::Xor => a ^ b,
-                    _ => i64::from(compare(function, a, b)),
-                };
-                y.copy_from_slice(&v.to_le_bytes()[..result]);
+            let mut blocks = [[0; BLOCK]; 2];
+            integers(of, a.data, place(0), &mut blocks[0][..n]);
+            integers(of, b.data, place(1), &mut blocks[1][..n]);
+            for ((y, a), b) in to.chunks_exact_mut(result).zip(blocks[0]).zip(blocks[1]) {
+                y.copy_from_slice(&of_integers(function, a, b).to_le_bytes()[..result]);
             }
         }
     });
     assert!(rest.is_empty(), "length of y");
+}
+
+/// A call, as no loop for each function is worth its size.
+#[inline(never)]
+fn of_integers(function: NumberBinary, a: i64, b: i64) -> i64 {
+    match function {
+        NumberBinary::Add => a.wrapping_add(b),
+        NumberBinary::Sub => a.wrapping_sub(b),
+        NumberBinary::Mul => a.wrapping_mul(b),
+        NumberBinary::Div | NumberBinary::Mod if b == 0 => 0,
+        NumberBinary::Div => a.wrapping_div(b),
+        NumberBinary::Mod => {
+            let rest = a.wrapping_rem(b);
+            if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest }
+        }
+        NumberBinary::Min => a.min(b),
+        NumberBinary::Max => a.max(b),
+        NumberBinary::And => a & b,
+        NumberBinary::Or => a | b,
+        NumberBinary::Xor => a ^ b,
+        _ => i64::from(compare(function, a, b)),
+    }
 }
 
 fn compare<T: PartialOrd>(function: NumberBinary, a: T, b: T) -> bool {
@@ -77,30 +86,32 @@ fn compare<T: PartialOrd>(function: NumberBinary, a: T, b: T) -> bool {
     }
 }
 
-/// Some floats, `step` apart.
-pub(super) fn floats(data: &[u8], (at, step): (usize, usize), n: usize) -> [f32; BLOCK] {
+/// Reads floats that are `step` apart.
+#[inline(never)]
+pub(super) fn floats(data: &[u8], (at, step): (usize, usize), to: &mut [f32]) {
     let data = data.as_chunks().0;
-    let mut block = [0.0; BLOCK];
-    for (i, v) in block[..n].iter_mut().enumerate() {
+    for (i, v) in to.iter_mut().enumerate() {
         *v = f32::from_le_bytes(data[at + i * step]);
     }
-    block
 }
 
-/// Some numbers that are no floats, `step` apart.
-pub(super) fn integers(of: NumberType, data: &[u8], (at, step): (usize, usize), n: usize) -> [i64; BLOCK] {
-    let mut block = [0; BLOCK];
-    for (i, v) in block[..n].iter_mut().enumerate() {
-        let at = at + i * step;
-        *v = match of {
-            NumberType::Int64 => i64::from_le_bytes(data.as_chunks().0[at]),
-            NumberType::Float32 | NumberType::Int32 => i32::from_le_bytes(data.as_chunks().0[at]).into(),
-            NumberType::Uint8 => data[at].into(),
-            NumberType::Int8 => (data[at] as i8).into(),
-            NumberType::Bool => i64::from(data[at] != 0),
-        };
+/// Reads numbers that are no floats, `step` apart.
+#[inline(never)]
+pub(super) fn integers(of: NumberType, data: &[u8], (at, step): (usize, usize), to: &mut [i64]) {
+    for (i, v) in to.iter_mut().enumerate() {
+        *v = integer(of, data, at + i * step);
     }
-    block
+}
+
+#[inline(never)]
+fn integer(of: NumberType, data: &[u8], at: usize) -> i64 {
+    match of {
+        NumberType::Int64 => i64::from_le_bytes(data.as_chunks().0[at]),
+        NumberType::Float32 | NumberType::Int32 => i32::from_le_bytes(data.as_chunks().0[at]).into(),
+        NumberType::Uint8 => data[at].into(),
+        NumberType::Int8 => (data[at] as i8).into(),
+        NumberType::Bool => i64::from(data[at] != 0),
+    }
 }
 
 #[cfg(test)]

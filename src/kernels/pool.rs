@@ -346,14 +346,14 @@ pub fn mean(rows: Rows, x: &[u8], y: &mut [u8], from: Quantization, to: Quantiza
     });
 }
 
-/// Mean along the middle dimension, of floats: `sum / count`, added up in order.
+/// Sum along the middle dimension, of floats, added up in order.
 ///
 /// # Panics
 ///
 /// When a slice is too short.
 #[inline(never)]
-pub fn mean_f32(rows: Rows, x: &[f32], y: &mut [f32]) {
-    let Rows { count, inner, .. } = rows;
+pub fn sum_f32(rows: Rows, x: &[f32], y: &mut [f32]) {
+    let inner = rows.inner;
     blocks(rows, x, y, |x, y| {
         y.fill(0.0);
         if inner == 1 {
@@ -365,10 +365,19 @@ pub fn mean_f32(rows: Rows, x: &[f32], y: &mut [f32]) {
                 }
             }
         }
-        for sum in y {
-            *sum /= count as f32;
-        }
     });
+}
+
+/// Mean along the middle dimension, of floats: `sum / count`, added up in order.
+///
+/// # Panics
+///
+/// When a slice is too short.
+pub fn mean_f32(rows: Rows, x: &[f32], y: &mut [f32]) {
+    sum_f32(rows, x, y);
+    for sum in y {
+        *sum /= rows.count as f32;
+    }
 }
 
 #[cfg(test)]

@@ -21,57 +21,71 @@ pub fn reduced_size(function: Reduction, of: NumberType) -> usize {
 /// If there is nothing along the axis, or a slice has not the length that the sizes say.
 pub fn reduce(function: Reduction, of: NumberType, rows: Rows, x: &[u8], y: &mut [u8]) {
     assert!(rows.count > 0, "something to reduce");
-    if of == NumberType::Float32 {
-        let load = |at, n| floats(x, (at, 1), n);
-        return run(function, rows, load, |v: f32| v.to_le_bytes(), |a, b| a + b, y);
-    }
     let size = number_size(of);
-    let load = |at, n| integers(of, x, (at, 1), n);
-    match size {
-        1 => run(function, rows, load, |v: i64| [v as u8], i64::wrapping_add, y),
-        4 => run(function, rows, load, |v: i64| (v as i32).to_le_bytes(), i64::wrapping_add, y),
-        _ => run(function, rows, load, |v: i64| v.to_le_bytes(), i64::wrapping_add, y),
+    if of == NumberType::Float32 {
+        let load = |at, block: &mut [f32]| floats(x, (at, 1), block);
+        return run(function, rows, load, |v: f32| u32::from_le_bytes(v.to_le_bytes()).into(), size, y);
+    }
+    run(function, rows, |at, block: &mut [i64]| integers(of, x, (at, 1), block), |v: i64| v as u64, size, y);
+}
+
+trait Sum {
+    fn plus(self, other: Self) -> Self;
+}
+
+impl Sum for f32 {
+    fn plus(self, other: f32) -> f32 {
+        self + other
     }
 }
 
-fn run<T: Copy + PartialOrd + Default, const N: usize>(
+impl Sum for i64 {
+    fn plus(self, other: i64) -> i64 {
+        self.wrapping_add(other)
+    }
+}
+
+/// Adds element `k` to what is known: the result so far and where it is. A call, as no one copy of it for each function is
+/// worth its size.
+#[inline(never)]
+fn next<T: Copy + PartialOrd + Sum>(function: Reduction, (best, at): &mut (T, usize), v: T, k: usize) {
+    if function == Reduction::Sum && k > 0 {
+        *best = best.plus(v);
+        return;
+    }
+    let largest = matches!(function, Reduction::Max | Reduction::ArgMax { .. });
+    let better = match v.partial_cmp(best) {
+        Some(Ordering::Greater) => largest,
+        Some(Ordering::Less) => !largest,
+        Some(Ordering::Equal) => {
+            matches!(function, Reduction::ArgMax { last: true } | Reduction::ArgMin { last: true })
+        }
+        None => (*best).partial_cmp(best).is_none(),
+    };
+    if k == 0 || better {
+        (*best, *at) = (v, k);
+    }
+}
+
+/// `bits` gives the bytes of a result, lowest first, of which there are `size`.
+fn run<T: Copy + PartialOrd + Default + Sum>(
     function: Reduction,
     Rows { outer, count, inner }: Rows,
-    load: impl Fn(usize, usize) -> [T; BLOCK],
-    store: impl Fn(T) -> [u8; N],
-    add: impl Fn(T, T) -> T,
+    load: impl Fn(usize, &mut [T]),
+    bits: impl Fn(T) -> u64,
+    size: usize,
     y: &mut [u8],
 ) {
-    let (place, last) = match function {
-        Reduction::ArgMax { last } | Reduction::ArgMin { last } => (true, last),
-        _ => (false, false),
-    };
-    let largest = matches!(function, Reduction::Max | Reduction::ArgMax { .. });
-    // The best so far and where it is.
-    let next = |(best, at): &mut (T, usize), v: T, k: usize| {
-        if function == Reduction::Sum && k > 0 {
-            *best = add(*best, v);
-            return;
-        }
-        let better = match v.partial_cmp(best) {
-            Some(Ordering::Greater) => largest,
-            Some(Ordering::Less) => !largest,
-            Some(Ordering::Equal) => last,
-            None => (*best).partial_cmp(best).is_none(),
-        };
-        if k == 0 || better {
-            (*best, *at) = (v, k);
-        }
-    };
+    let places = matches!(function, Reduction::ArgMax { .. } | Reduction::ArgMin { .. });
+    let size = if places { 8 } else { size };
+    let mut block = [T::default(); BLOCK];
     let mut rest = y;
     let mut write = |states: &[(T, usize)]| {
         for &(v, k) in states {
-            let (to, after) = std::mem::take(&mut rest).split_at_mut(if place { 8 } else { N });
+            let (to, after) = std::mem::take(&mut rest).split_at_mut(size);
             rest = after;
-            match place {
-                true => to.copy_from_slice(&(k as i64).to_le_bytes()),
-                false => to.copy_from_slice(&store(v)),
-            }
+            let bits = if places { k as u64 } else { bits(v) };
+            to.copy_from_slice(&bits.to_le_bytes()[..size]);
         }
     };
     for o in 0..outer {
@@ -80,9 +94,9 @@ fn run<T: Copy + PartialOrd + Default, const N: usize>(
             let mut state = (T::default(), 0);
             for start in (0..count).step_by(BLOCK) {
                 let n = BLOCK.min(count - start);
-                let block = load(x + start, n);
+                load(x + start, &mut block[..n]);
                 for (i, &v) in block[..n].iter().enumerate() {
-                    next(&mut state, v, start + i);
+                    next(function, &mut state, v, start + i);
                 }
             }
             write(&[state]);
@@ -92,9 +106,9 @@ fn run<T: Copy + PartialOrd + Default, const N: usize>(
             let n = BLOCK.min(inner - at);
             let mut states = [(T::default(), 0); BLOCK];
             for k in 0..count {
-                let block = load(x + k * inner + at, n);
+                load(x + k * inner + at, &mut block[..n]);
                 for (state, &v) in states[..n].iter_mut().zip(&block) {
-                    next(state, v, k);
+                    next(function, state, v, k);
                 }
             }
             write(&states[..n]);

@@ -7,9 +7,10 @@ use crate::engine::parts::Cut;
 use crate::error::Result;
 use crate::kernels::cast::number_size;
 use crate::kernels::numbers::number_binary;
+use crate::kernels::pool::sum_f32;
 use crate::kernels::reduce::{reduce as reduce_kernel, reduced_size};
 use crate::kernels::top_k::top_k as top_k_kernel;
-use crate::kernels::{NumberBinary, Reduction, Rows, Strided};
+use crate::kernels::{NumberBinary, NumberType, Reduction, Rows, Strided};
 use crate::plan::{Broadcast, ValueId};
 use crate::tensor::DataType;
 
@@ -39,6 +40,10 @@ pub fn reduce(x: ValueId, y: ValueId, rows: Rows, function: Reduction, data_type
     Ok(rowwise("reduce", Cut::new(y, rows.outer, row, time as u64), move |part| {
         let x = slice(part.values.read(x)?, part.rows.start * block..part.rows.end * block)?;
         let rows = Rows { outer: part.rows.len(), ..rows };
+        if (function, of) == (Reduction::Sum, NumberType::Float32) {
+            sum_f32(rows, elements(x)?, first_mut(elements_mut(part.y)?, rows.outer * rows.inner)?);
+            return Ok(());
+        }
         reduce_kernel(function, of, rows, x, first_mut(part.y, rows.outer * row)?);
         Ok(())
     }))
