@@ -1,6 +1,7 @@
 // Model cards: checked field by field, and taken apart into what has to be loaded. Loaded when there is one.
 
 import { InferenceError } from './errors.js';
+import { more } from './load-more.js';
 import { canVerify } from './loader.js';
 import type { ClassifierSpec, Source } from './protocol.js';
 import type { Labels, ModelCard } from './types.js';
@@ -69,7 +70,7 @@ export async function readCard(bytes: Uint8Array, source: Source): Promise<CardP
   try {
     value = JSON.parse(new TextDecoder().decode(bytes));
   } catch (cause) {
-    throw await notJson(source, 'card', cause);
+    throw await explain(source, 'card', cause);
   }
   validate(value, `The model card ${source.url ?? source.file}`);
   const card = value as ModelCard;
@@ -103,9 +104,9 @@ export async function parseLabels(bytes: Uint8Array, source: Source): Promise<La
   try {
     names = JSON.parse(new TextDecoder().decode(bytes));
   } catch (cause) {
-    throw await notJson(source, 'labels', cause);
+    throw await explain(source, 'labels', cause);
   }
-  if (typeof names !== 'object' || names === null || Object.values(names).some((name) => typeof name !== 'string')) throw await notJson(source, 'labels');
+  if (typeof names !== 'object' || names === null || Object.values(names).some((name) => typeof name !== 'string')) throw await explain(source, 'labels');
   return names as Labels;
 }
 
@@ -114,6 +115,7 @@ function integrityOf(sha256: string): string {
   return `sha256-${btoa(sha256.replace(/../g, (byte) => String.fromCharCode(Number.parseInt(byte, 16))))}`;
 }
 
-async function notJson(source: Source, kind: 'card' | 'labels', cause?: unknown): Promise<InferenceError> {
-  return (await import('./diagnose.js')).notJson(source, kind, cause);
+async function explain(source: Source, kind: 'card' | 'labels', cause?: unknown): Promise<InferenceError> {
+  const { notJson } = await more('INVALID_CARD', `${source.url ?? source.file} is not what it should be`);
+  return notJson(source, kind, cause);
 }

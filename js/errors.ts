@@ -237,6 +237,11 @@ export function specific(thrown: unknown): unknown {
   return isErrorObject(thrown) ? fromObject(thrown) : thrown;
 }
 
+/** The code of an error of any bundle; undefined where it is none of ours. */
+export function codeOf(thrown: unknown): ErrorCode | undefined {
+  return isErrorObject(thrown) ? thrown.code : undefined;
+}
+
 function isErrorObject(thrown: unknown): thrown is ErrorObject {
   // A DOMException has a number.
   return typeof thrown === 'object' && thrown !== null && typeof (thrown as ErrorObject).code === 'string';

@@ -1,7 +1,7 @@
 // What the runtime does with pictures. Loaded with the first classifier, or the first tensor that is made of a picture.
 
 import { InferenceError, toObject } from './errors.js';
-import { metadataLabels } from './metadata-labels.js';
+import { more } from './load-more.js';
 import { canDecode, decode } from './pixels.js';
 import type { ClassifierInfo, ClassifierSpec, ClassifyRequest, ClassifyResult, PreprocessRequest } from './protocol.js';
 import type { Labels, ModelCard, Timings } from './types.js';
@@ -112,11 +112,11 @@ function at(error: unknown, index: number): unknown {
  *
  * @throws InputError `INVALID_OPTION`
  */
-export function toClassifier(
+export async function toClassifier(
   engine: EngineModule,
   info: ModelInfo,
   { input, output, labels: given, card }: Pick<ClassifierSpec, 'input' | 'output'> & { labels: Labels | undefined; card?: ModelCard | undefined },
-): ClassifierInfo {
+): Promise<ClassifierInfo> {
   const fail = (message: string, expected: string, actual: string, hint: string): never => {
     throw new InferenceError('INVALID_OPTION', message, { input: info.inputs[0]?.name, expected, actual, hint });
   };
@@ -144,6 +144,6 @@ export function toClassifier(
       'The labels may be those of another model; some models put a background class first. To name a part only, use an object from index to name.',
     );
   }
-  const labels = given ?? metadataLabels(info.metadata, classes);
+  const labels = given ?? (Object.keys(info.metadata).length > 0 ? (await more()).metadataLabels(info.metadata, classes) : undefined);
   return { input, output, labels, card, classes, canDecode: canDecode() };
 }

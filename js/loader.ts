@@ -2,6 +2,7 @@
 // own: diagnose.ts says what is wrong with an answer, resume.ts goes on where a download broke off.
 
 import { describe, InferenceError } from './errors.js';
+import { more } from './load-more.js';
 import type { Emit, ResponseHead, Source } from './protocol.js';
 import { asBytes } from './tensor.js';
 
@@ -90,7 +91,10 @@ export async function open(source: Source, { signal }: LoadOptions, headers?: He
 /** The bytes of an opened source, checked. */
 export async function receive(source: Opened, options: LoadOptions): Promise<Uint8Array> {
   const { file, body, head } = source;
-  if (head && (head.status < 200 || head.status > 299)) throw await (await diagnose()).httpError(source);
+  if (head && (head.status < 200 || head.status > 299)) {
+    const { httpError } = await more('HTTP_ERROR', `The server answered ${head.status} for ${source.url ?? file}`);
+    throw await httpError(source);
+  }
   if (source.headers) options.onHeaders?.(source.headers);
   options.emit?.({ status: 'download', file });
   let bytes: Uint8Array;
@@ -214,14 +218,11 @@ async function check(start: Uint8Array, source: Source, { kind = 'model', onHead
       ? !/^\s*[{[]/.test(text)
       : text.startsWith('\x1f\x8b') || /^\s*(<|[{[]|\xef\xbb\xbf)|^(PK|(?!TRACTLET)[ -~]{8})/.test(text);
   if (odd) {
-    const error = (await diagnose()).wrongFile(text, source, kind);
+    const error = (await more()).wrongFile(text, source, kind);
     if (error) throw error;
   }
   await onHead?.(start);
 }
-
- 
-const diagnose = () => import('./diagnose.js');
 
 /** Whether the bytes are a plan of the engine rather than an ONNX model. */
 export function isPlan(start: Uint8Array): boolean {

@@ -2,8 +2,10 @@
 // same code serves a worker (worker.ts) and the page's own thread (port.ts).
 
 import createEngine from '#engine';
+import type { CompileTools } from './compile-runtime.js';
 import { crash, explain, isCrash } from './crash.js';
 import { describe, InferenceError, toObject } from './errors.js';
+import { more } from './load-more.js';
 import { isPlan, type LoadOptions } from './loader.js';
 import { type Loaded, ModelFiles } from './model.js';
 import { without } from './modules.js';
@@ -32,11 +34,8 @@ import type {
 import type { Crew } from './threads.js';
 import { turn } from './turn.js';
 import type { SessionMemory } from './types.js';
-import type { CompiledModel, CompilerModule, EngineModule, EngineSession, Exports, Host, Init, ModelInfo, TensorObject } from './wasm-modules.js';
+import type { CompiledModel, EngineModule, EngineSession, Exports, Init, ModelInfo, TensorObject } from './wasm-modules.js';
 import { loadModule } from './wasm.js';
-
-/** Bytes of memory at which a crash is for want of more. */
-const NEARLY_FULL = 3 * 2 ** 30;
 
 /** Sends a reply; what is in `transfer` is given away. */
 export type Post = (reply: Reply, transfer: Transferable[]) => void;
@@ -194,22 +193,19 @@ export class Runtime {
     without(request.line, 'engineThreads');
     const engine = start('engine').then((module) => this.#instantiate('engine', createEngine(), module));
     const files = new ModelFiles(request, request.model, options, () => start('compiler'), engine);
-    const [{ compile, inspect }, loaded] = await Promise.all([import('./compile-runtime.js'), files.load()]);
-    return (method === 'compile' ? compile : inspect)(request.shapes, {
-      options,
-      files,
-      loaded,
-      engine: await engine,
-      compiler: async () => this.#instantiate('compiler', (await import('#compiler')).default(), await start('compiler')),
-      explain: (error) => this.#explain(files, error),
-    });
+    const [compiling, loaded] = await Promise.all([more(), files.load()]);
+    return compiling[method](request.shapes, options, await engine, loaded, this.#tools(files, () => start('compiler')));
   }
 
-  /** The error of a model that was not compiled. */
-  async #explain(files: ModelFiles, error: unknown): Promise<unknown> {
-    const full = isCrash(error) && (this.#instances.compiler?.memory.buffer.byteLength ?? 0) > NEARLY_FULL;
-    if (full) return files.tooLarge();
-    return toObject(error).code === 'EXTERNAL_DATA_MISSING' ? (await import('./external.js')).withAddresses(error, files.model.url) : error;
+  /** What compile-runtime.ts gets. */
+  #tools(files: ModelFiles, module: () => Promise<WebAssembly.Module>): CompileTools {
+    return {
+      files,
+      module,
+      signal: this.#abort.signal,
+      instantiate: (glue, compiled) => this.#instantiate('compiler', glue, compiled),
+      memoryBytes: () => this.#memory().compiler,
+    };
   }
 
   #loadOptions({ cache, progress }: OpenRequest, emit: Emit): LoadOptions {
@@ -270,7 +266,7 @@ export class Runtime {
     const session = again ?? (await this.#compileAll(engine, files, loaded ?? (await files.load()), () => start('compiler')));
     const info = session.info();
     this.#opened = { engine, session, info, allowNaN: request.allowNaN };
-    const classifier = spec && (await pictures)?.toClassifier(engine, info, { ...spec, labels, card });
+    const classifier = spec && (await (await pictures)?.toClassifier(engine, info, { ...spec, labels, card }));
     if (again?.needsHost()) this.#prepare = this.#preparation(this.#opened, files);
     options.emit?.({ status: 'ready', file: model.file });
     return {
@@ -288,37 +284,14 @@ export class Runtime {
   async #compileAll(
     engine: EngineModule,
     files: ModelFiles,
-    { bytes, externalData }: Loaded,
+    loaded: Loaded,
     compiler: () => Promise<WebAssembly.Module>,
     shapes?: number[][],
   ): Promise<EngineSession> {
-    if (isPlan(bytes)) return new engine.EngineSession(bytes, undefined);
-    const { kept, request } = files;
-    const module = await compiler();
-    // Most pages have their models compiled.
-    const { default: createCompiler } = await import('#compiler');
-    const { CompiledModel }: CompilerModule = await this.#instantiate('compiler', createCompiler(), module);
-    this.#abort.signal.throwIfAborted();
-    const { freeDimensionOverrides } = request;
-    let compiled: CompiledModel;
-    let host: Host;
-    let plan: Uint8Array;
-    try {
-      compiled = new CompiledModel(bytes, externalData, { freeDimensionOverrides });
-      this.#compiled = compiled;
-      host = kept?.host(compiled, () => session.describe()) ?? compiled;
-      if (shapes) host.specialize(shapes);
-      plan = compiled.plan();
-    } catch (error) {
-      throw await this.#explain(files, error);
-    }
-    const session: EngineSession = new engine.EngineSession(plan, host);
-    if (!session.needsHost()) {
-      void kept?.keep(plan);
-      compiled.free();
-      this.#compiled = undefined;
-      delete this.#instances.compiler;
-    }
+    if (isPlan(loaded.bytes)) return new engine.EngineSession(loaded.bytes, undefined);
+    const { session, compiled } = await (await more()).compileSession(engine, loaded, this.#tools(files, compiler), shapes);
+    this.#compiled = compiled;
+    if (!compiled) delete this.#instances.compiler;
     return session;
   }
 

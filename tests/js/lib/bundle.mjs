@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { after } from 'node:test';
 import * as esbuild from 'esbuild';
-import { esbuildOptions, workerOptions } from '../../../pkg-config/esbuild.mjs';
+import { esbuildOptions, runtimeOptions, workerMoreOptions, workerOptions } from '../../../pkg-config/esbuild.mjs';
 import { wasmModule } from './wasm.mjs';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
@@ -17,7 +17,7 @@ export async function buildPackage() {
   const outdir = await mkdtemp(resolve(root, '.cache/tests-js-'));
   after(() => rm(outdir, { recursive: true, force: true }));
   const glue = { engine: resolve(fakes, 'engine.js'), compiler: resolve(fakes, 'compiler.js') };
-  for (const options of [esbuildOptions, workerOptions]) await esbuild.build(options(esbuild, { outdir, glue }));
+  for (const options of [esbuildOptions, runtimeOptions, workerOptions, workerMoreOptions]) await esbuild.build(options(esbuild, { outdir, glue }));
   await writeFile(resolve(outdir, 'engine.wasm'), wasmModule(1));
   await writeFile(resolve(outdir, 'engine-relaxed.wasm'), wasmModule(3));
   await writeFile(resolve(outdir, 'compiler.wasm'), wasmModule(2));
