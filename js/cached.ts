@@ -7,7 +7,8 @@
 
 import { type CacheOption, openStore, type Store } from './cache.js';
 import { codeOf } from './errors.js';
-import { headOf, isNode, type LoadOptions, open, type Opened, receive, type Via } from './loader.js';
+import { headOf, isNode } from './fetching.js';
+import { type LoadOptions, open, type Opened, receive, type Via } from './loader.js';
 import type { Source } from './protocol.js';
 
 /** When a copy was kept, in milliseconds since 1970. */

@@ -1,8 +1,8 @@
-// Model cards: checked field by field, and taken apart into what has to be loaded. Loaded when there is one.
+// Model cards: checked field by field, and taken apart into what has to be loaded.
 
 import { InferenceError } from './errors.js';
+import { canVerify } from './integrity.js';
 import { more } from './load-more.js';
-import { canVerify } from './loader.js';
 import type { ClassifierSpec, Source } from './protocol.js';
 import type { Labels, ModelCard } from './types.js';
 

@@ -1,4 +1,4 @@
-// What the runtime does with pictures. Loaded with the first classifier, or the first tensor that is made of a picture.
+// What the runtime does with pictures.
 
 import { InferenceError, toObject } from './errors.js';
 import { more } from './load-more.js';

@@ -1,10 +1,10 @@
 // What a page has as a picture, in a form that can be posted. As little as possible happens here: files are decoded and
 // pixels are read by the runtime.
 
+import { copyBytes } from './bytes.js';
 import { describe, InferenceError, tagOf } from './errors.js';
 import { checkSize, unreadable } from './image-checks.js';
 import type { PortableImage } from './protocol.js';
-import { copyBytes } from './tensor.js';
 import type { Pixels } from './types.js';
 
 /** Whatever is a picture in a page. */

@@ -1,7 +1,11 @@
-// Hashes of files. Loaded when there is one to check.
+// Hashes of files.
 
 import { InferenceError } from './errors.js';
-import { canVerify } from './loader.js';
+
+/** Whether hashes can be computed: browsers do so in secure contexts only. */
+export function canVerify(): boolean {
+  return (globalThis.crypto as Crypto | undefined)?.subtle !== undefined;
+}
 
 /**
  * Holds bytes against a hash.

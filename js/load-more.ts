@@ -12,7 +12,8 @@ export type WithMore = typeof globalThis & { tractletMore?: More };
  * The functions of more.ts.
  *
  * A worker is one file for bundlers, some of which make a classic script of it that they cannot split, and others copy it as
- * it is. So it loads this as it does the wasm modules: by an address that bundlers see, with an `import()` that they do not.
+ * it is. So it loads this as it does the wasm modules: by an address that bundlers see, with an `import()` that they
+ * are told to leave alone (pkg-config/esbuild.mjs).
  *
  * @param code of the error that is to be explained
  * @param message what is said of it when there is nothing to explain it
@@ -23,7 +24,7 @@ export async function more(code?: ErrorCode, message?: string): Promise<More> {
   const scope = globalThis as WithMore;
   const { href } = new URL('./worker-more.js', import.meta.url);
   try {
-    if (!scope.tractletMore) await import(/* @vite-ignore */ /* webpackIgnore: true */ /* turbopackIgnore: true */ href);
+    if (!scope.tractletMore) await import(href);
     if (scope.tractletMore) return scope.tractletMore;
     throw new Error('it is another file');
   } catch (cause) {

@@ -2,8 +2,9 @@
 
 import type { InferenceError } from './errors.js';
 import type { KeptPlans } from './kept-plans.js';
+import { canVerify } from './integrity.js';
 import { more } from './load-more.js';
-import { canVerify, isPlan, load, type LoadOptions } from './loader.js';
+import { isPlan, load, type LoadOptions } from './loader.js';
 import { without } from './modules.js';
 import type { OpenRequest, Source } from './protocol.js';
 import type { EngineModule, ExternalFile } from './wasm-modules.js';

@@ -5,6 +5,7 @@ import createEngine from '#engine';
 import type { CompileTools } from './compile-runtime.js';
 import { crash, explain, isCrash } from './crash.js';
 import { describe, InferenceError, toObject } from './errors.js';
+import { canDecode, classify, preprocess, toClassifier } from './image-runtime.js';
 import { more } from './load-more.js';
 import { isPlan, type LoadOptions } from './loader.js';
 import { type Loaded, ModelFiles } from './model.js';
@@ -31,7 +32,7 @@ import type {
   RunResult,
   WasmName,
 } from './protocol.js';
-import type { Crew } from './threads.js';
+import { assemble, type Crew } from './threads.js';
 import { turn } from './turn.js';
 import type { SessionMemory } from './types.js';
 import type { CompiledModel, EngineModule, EngineSession, Exports, Init, ModelInfo, TensorObject } from './wasm-modules.js';
@@ -245,10 +246,6 @@ export class Runtime {
 
     const { card, model, spec } = request.card ? await loadCard(request.card, options) : { model: request.model, spec: request.classifier };
     if (!model) throw new Error('no model');
-    // Only classifiers need it.
-    const pictures = spec && import('./image-runtime.js');
-    // Awaited later; until then a failure is not unhandled.
-    pictures?.catch(() => undefined);
     const files = new ModelFiles(request, model, { ...options, size: card?.bytes }, () => start('compiler'), loading);
     const [{ engine, threads, threadsReason }, { plan, loaded }, labels] = await Promise.all([
       starting.then((started) => {
@@ -266,7 +263,7 @@ export class Runtime {
     const session = again ?? (await this.#compileAll(engine, files, loaded ?? (await files.load()), () => start('compiler')));
     const info = session.info();
     this.#opened = { engine, session, info, allowNaN: request.allowNaN };
-    const classifier = spec && (await (await pictures)?.toClassifier(engine, info, { ...spec, labels, card }));
+    const classifier = spec && (await toClassifier(engine, info, { ...spec, labels, card }));
     if (again?.needsHost()) this.#prepare = this.#preparation(this.#opened, files);
     options.emit?.({ status: 'ready', file: model.file });
     return {
@@ -320,8 +317,7 @@ export class Runtime {
     if (!INLINE && threads > 1) {
       const engine = createEngine();
       try {
-        const [module, { assemble }] = await Promise.all([start('engineThreads'), import('./threads.js')]);
-        const crew = await assemble(engine, module, threads, this.#ways);
+        const crew = await assemble(engine, await start('engineThreads'), threads, this.#ways);
         if (signal.aborted) crew.stop();
         signal.throwIfAborted();
         without(line, 'engine');
@@ -353,10 +349,7 @@ export class Runtime {
   }
 
   async #classifier(spec: ClassifierSpec): Promise<ClassifierInfo> {
-    const [{ toClassifier }, labels] = await Promise.all([
-      import('./image-runtime.js'),
-      loadLabels(spec.labels, { signal: this.#abort.signal }),
-    ]);
+    const labels = await loadLabels(spec.labels, { signal: this.#abort.signal });
     const { engine, info } = this.#session();
     return toClassifier(engine, info, { ...spec, labels });
   }
@@ -384,8 +377,7 @@ export class Runtime {
     return session.finish();
   }
 
-  async #classify(request: ClassifyRequest): Promise<ClassifyResult> {
-    const { classify } = await import('./image-runtime.js');
+  #classify(request: ClassifyRequest): Promise<ClassifyResult> {
     return classify(request, () => {
       const { engine, info } = this.#session();
       return { engine, info, run: (inputs, outputs) => this.#execute(inputs, outputs) };
@@ -394,17 +386,11 @@ export class Runtime {
 
   /** For pictures only: there is no session. */
   async #loadEngine({ wasm }: Methods['engine'][0]): Promise<Methods['engine'][1]> {
-    const [{ canDecode }] = await Promise.all([
-      import('./image-runtime.js'),
-      loadModule('engine', wasm).then(async (module) => {
-        this.#engine = await this.#instantiate('engine', createEngine(), module);
-      }),
-    ]);
+    this.#engine = await this.#instantiate('engine', createEngine(), await loadModule('engine', wasm));
     return { canDecode: canDecode() };
   }
 
   async #preprocess(request: PreprocessRequest): Promise<Methods['preprocess'][1]> {
-    const { preprocess } = await import('./image-runtime.js');
     if (!this.#engine) throw new Error('no engine');
     return { outputs: [await preprocess(request, this.#engine)] };
   }

@@ -1,9 +1,9 @@
 // Whatever names or holds a file, in the form in which it is posted to the runtime.
 
+import { asBytes, copyBytes } from './bytes.js';
 import { describe, failure, fromObject, tagOf } from './errors.js';
-import { builtin, headOf, isNode, networkError } from './loader.js';
+import { builtin, headOf, isNode, networkError } from './fetching.js';
 import type { Source } from './protocol.js';
-import { asBytes, copyBytes } from './tensor.js';
 
 /** Where a file comes from: an address (in Node also a path), an HTTP request or answer, or its contents. */
 export type FileSource = URL | string | Request | Response | Blob | ArrayBufferView | ArrayBufferLike | ReadableStream<Uint8Array>;

@@ -3,8 +3,9 @@
 
 import { isEmbedded } from './embedded.js';
 import { describe } from './errors.js';
+import { headOf } from './fetching.js';
 import { more } from './load-more.js';
-import { headOf, load } from './loader.js';
+import { load } from './loader.js';
 import type { Emit, Source, WasmName, WasmSources } from './protocol.js';
 
 type File = 'engine' | 'engine-relaxed' | 'engine-threads' | 'engine-relaxed-threads' | 'compiler';
