@@ -4,8 +4,8 @@ import { toIndices } from './class-lists.js';
 import type { Client } from './client.js';
 import { failure, specific, toObject } from './errors.js';
 import type { Classification, ClassificationResult, ImageClassifier } from './image-classifier.js';
-import { unreadable } from './image-checks.js';
 import { closeImage, type ImageSource, toPortable, transferOfImage } from './image.js';
+import { imageError } from './load-more.js';
 import { abortable } from './options.js';
 import type { ClassifierInfo, PortableImage, Smoothing } from './protocol.js';
 import type { ClassSelection, ImageView, Timings } from './types.js';
@@ -65,7 +65,7 @@ export class Calls {
       return { results: best.map((classes) => Object.assign(classes.map(name), { timings })), average };
     } catch (error) {
       // Bitmaps of another origin cannot even be posted.
-      throw specific(error instanceof DOMException && error.name === 'DataCloneError' ? unreadable(error) : error);
+      throw specific(error instanceof DOMException && error.name === 'DataCloneError' ? await imageError('IMAGE_DECODE', 'unreadable', error) : error);
     }
   }
 

@@ -1,7 +1,9 @@
 // Loads what most sessions do without (more.ts).
 
 import { describe, type ErrorCode, InferenceError } from './errors.js';
+import type * as ImageErrors from './image-errors.js';
 import type * as MoreModule from './more.js';
+import type * as Problems from './problems.js';
 
 type More = typeof MoreModule;
 
@@ -32,5 +34,30 @@ export async function more(code?: ErrorCode, message?: string): Promise<More> {
       hint: `Serve worker-more.js of the package next to worker.js${message === undefined ? '' : `: ${href}, which says more of this, could not be loaded`}.`,
       cause,
     });
+  }
+}
+
+/** The error that a function of a module makes. */
+function make<K extends string>(module: Record<K, unknown>, name: K, about: unknown[]): InferenceError {
+  return (module[name] as (...about: unknown[]) => InferenceError)(...about);
+}
+
+/** What is said where nothing better can be loaded. */
+const shortly = (name: string, [subject]: unknown[]): string => `${name}: ${String(subject)}`;
+
+type About<F> = F extends (...about: infer A) => unknown ? A : never;
+
+/** An error of problems.ts; the code is for when that is not to be had. */
+export async function problem<K extends keyof typeof Problems>(code: ErrorCode, name: K, ...about: About<(typeof Problems)[K]>): Promise<InferenceError> {
+  return make((await more(code, shortly(name, about))).problems, name, about);
+}
+
+/** An error of image-errors.ts, which pages have in a file of its own; the code is for when that is not to be had. */
+export async function imageError<K extends keyof typeof ImageErrors>(code: ErrorCode, name: K, ...about: About<(typeof ImageErrors)[K]>): Promise<InferenceError> {
+  const short = shortly(name, about);
+  try {
+    return make(WORKER ? (await more(code, short)).imageErrors : await import('./image-errors.js'), name, about);
+  } catch (cause) {
+    return new InferenceError(code, short, { cause });
   }
 }

@@ -6,7 +6,7 @@ import type { CompileTools } from './compile-runtime.js';
 import { crash, explain, isCrash } from './crash.js';
 import { describe, InferenceError, toObject } from './errors.js';
 import { canDecode, classify, preprocess, toClassifier } from './image-runtime.js';
-import { more } from './load-more.js';
+import { more, problem } from './load-more.js';
 import { isPlan, type LoadOptions } from './loader.js';
 import { type Loaded, ModelFiles } from './model.js';
 import { without } from './modules.js';
@@ -341,10 +341,7 @@ export class Runtime {
       return glue;
     } catch (cause) {
       if (!(cause instanceof WebAssembly.LinkError || cause instanceof TypeError)) throw cause;
-      throw new InferenceError('WASM_LOAD', `The ${name} does not belong to this version of the package (${describe(cause)})`, {
-        hint: 'An old copy may have been cached: reload without cache, and deploy all files of the package together.',
-        cause,
-      });
+      throw await problem('WASM_LOAD', 'otherVersion', name, cause);
     }
   }
 

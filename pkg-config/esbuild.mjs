@@ -1,8 +1,8 @@
 // How the TypeScript in js/ becomes dist/*.js. scripts/build.mjs and tests/js/lib/bundle.mjs both call this, so that the
 // tests run what is published.
 
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { basename, dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { shrinkGlue } from './glue.mjs';
@@ -93,11 +93,11 @@ const publicInterface = {
 const oneChunk = {
   name: 'one-chunk',
   setup(build) {
-    const all = resolve(root, 'js/index.ts');
-    build.onResolve({ filter: /^\.\// }, ({ kind, path, resolveDir }) =>
-      (kind === 'dynamic-import' && resolveDir === resolve(root, 'js') ? { path: resolve(resolveDir, path.replace(/js$/, 'ts')), pluginData: 'later' } : undefined));
-    build.onLoad({ filter: /\.ts$/ }, ({ path, pluginData }) =>
-      (pluginData === 'later' ? { contents: `${readFileSync(path, 'utf8')}\nimport ${JSON.stringify(all)};`, loader: 'ts' } : undefined));
+    const folder = resolve(root, 'js');
+    const sources = readdirSync(folder).filter((name) => name.endsWith('.ts')).map((name) => readFileSync(resolve(folder, name), 'utf8'));
+    const later = new Set(sources.flatMap((text) => [...text.matchAll(/\bimport\('\.\/([\w-]+)\.js'\)/g)].map(([, name]) => name)));
+    build.onLoad({ filter: /\.ts$/ }, ({ path }) =>
+      (dirname(path) === folder && later.has(basename(path, '.ts')) ? { contents: `${readFileSync(path, 'utf8')}\nimport './index.js';`, loader: 'ts' } : undefined));
   },
 };
 
@@ -119,11 +119,11 @@ const ownImports = {
   },
 };
 
-/** index.js imports runtime.js as it is, see `runtimeOptions`. */
+/** index.js imports runtime.js as it is, see `runtimeOptions`; what is only for runtimes (js/more.ts) is left out altogether. */
 const runtimeApart = {
   name: 'runtime-apart',
   setup(build) {
-    build.onResolve({ filter: /^\.\/runtime\.js$/ }, ({ path }) => ({ path, external: true }));
+    build.onResolve({ filter: /^\.\/(runtime|more)\.js$/ }, ({ path }) => ({ path, external: true }));
   },
 };
 

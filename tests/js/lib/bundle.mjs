@@ -34,8 +34,8 @@ export async function copyPackage(from, name) {
 
 /** One file of js/ by itself, without what it would load later. */
 export async function buildModule(file) {
-  const later = { name: 'later', setup: (build) => build.onResolve({ filter: /^\./ }, ({ kind, path }) => (kind === 'dynamic-import' ? { path, external: true } : undefined)) };
+  const later = { name: 'later', setup: (build) => build.onResolve({ filter: /^\./ }, ({ kind, path }) => (kind === 'dynamic-import' && !path.endsWith('-errors.js') ? { path, external: true } : undefined)) };
   const entryPoints = [resolve(root, 'js', file)];
-  const { outputFiles } = await esbuild.build({ entryPoints, bundle: true, format: 'esm', platform: 'neutral', write: false, plugins: [later] });
+  const { outputFiles } = await esbuild.build({ entryPoints, bundle: true, format: 'esm', platform: 'neutral', write: false, define: { INLINE: 'false', WORKER: 'false' }, plugins: [later] });
   return import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString('base64')}`);
 }
