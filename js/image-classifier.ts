@@ -153,7 +153,9 @@ export class ImageClassifier {
     try {
       if (!info) throw new Error('no classifier');
       const defaults = { topK, threshold, allow, deny, region, rotation };
-      return new ImageClassifier(session, info, new Calls(session.client, info, defaults), !onSession);
+      const calls = new Calls(session.client, info, defaults);
+      await calls.check();
+      return new ImageClassifier(session, info, calls, !onSession);
     } catch (error) {
       if (!onSession) await session.release();
       throw error;
