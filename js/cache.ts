@@ -2,6 +2,7 @@
 // wrong here is an error of the caller's: storage may be blocked, full or absent, and everything works without it.
 
 import { tagOf } from './errors.js';
+import { more } from './load-more.js';
 
 /**
  * A place to keep files in. A `Cache` is one, and so is what transformers.js takes as its custom cache.
@@ -33,7 +34,7 @@ export const CACHE_NAME = 'tractlet';
 /** The store, or undefined where there is none: the option is false, Node, pages without https, blocked storage. */
 export async function openStore(option: CacheOption | MessagePort): Promise<Store | undefined> {
   if (option === false) return undefined;
-  if (typeof option === 'object') return storeOf('match' in option ? option : (await import('./cache-port.js')).cacheBehind(option));
+  if (typeof option === 'object') return storeOf('match' in option ? option : (await more()).cacheBehind(option));
   try {
     // Absent, or a getter that throws, where storage is not to be had.
     const cache = await (globalThis.caches as CacheStorage | undefined)?.open(CACHE_NAME);

@@ -6,8 +6,9 @@
 // * Whoever wants what another session, worker or tab is downloading waits for its copy.
 
 import { type CacheOption, openStore, type Store } from './cache.js';
-import { InferenceError } from './errors.js';
-import { headOf, isNode, type LoadOptions, open, type Opened, receive, type Via } from './loader.js';
+import { codeOf } from './errors.js';
+import { headOf, isNode } from './fetching.js';
+import { type LoadOptions, open, type Opened, receive, type Via } from './loader.js';
 import type { Source } from './protocol.js';
 
 /** When a copy was kept, in milliseconds since 1970. */
@@ -74,7 +75,7 @@ async function throughStore(key: string, source: Addressed, options: LoadOptions
       const headers = headersToKeep(opened);
       return headers ? [bytes, store.put(key, bytes, headers)] : [bytes];
     } catch (error) {
-      if (!(error instanceof InferenceError) || error.code !== 'NETWORK_ERROR' || !old || old.bodyUsed) throw error;
+      if (codeOf(error) !== 'NETWORK_ERROR' || !old || old.bodyUsed) throw error;
       const bytes = await readCopy(old, key, source, options, store);
       if (!bytes) throw error;
       return [bytes];
@@ -91,7 +92,7 @@ async function readCopy(copy: Response, key: string, source: Addressed, options:
   } catch (error) {
     options.signal?.throwIfAborted();
     // What is wrong with a copy is no reason not to fetch the file.
-    if (!(error instanceof InferenceError) || error.code === 'INVALID_OPTION' || error.code === 'MODEL_TOO_LARGE') throw error;
+    if ([undefined, 'INVALID_OPTION', 'MODEL_TOO_LARGE'].includes(codeOf(error))) throw error;
   }
   await store.delete(key);
   return undefined;

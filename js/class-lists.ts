@@ -1,4 +1,4 @@
-// Lists of classes, by label or index, as the indices that the engine takes.
+// Lists of classes, by label or index, as the indices that the engine takes. Loaded with the first.
 
 import { failure } from './errors.js';
 import type { Labels } from './types.js';

@@ -1,11 +1,10 @@
 // The calls of a classifier: pictures are taken, posted, and what comes back is named. Loaded while the model is.
 
-import { toIndices } from './class-lists.js';
 import type { Client } from './client.js';
 import { failure, specific, toObject } from './errors.js';
 import type { Classification, ClassificationResult, ImageClassifier } from './image-classifier.js';
-import { unreadable } from './image-checks.js';
 import { closeImage, type ImageSource, toPortable, transferOfImage } from './image.js';
+import { imageError } from './load-more.js';
 import { abortable } from './options.js';
 import type { ClassifierInfo, PortableImage, Smoothing } from './protocol.js';
 import type { ClassSelection, ImageView, Timings } from './types.js';
@@ -31,15 +30,16 @@ export class Calls {
   /** Of the last call that has finished. */
   timings: Timings | undefined;
 
-  /**
-   * @param defaults what calls do that do not say otherwise; what it does not say either, the card does
-   * @throws InputError `INVALID_OPTION` for lists with classes that the model does not have
-   */
+  /** @param defaults what calls do that do not say otherwise; what it does not say either, the card does */
   constructor(client: Client, info: ClassifierInfo, defaults: ImageClassifier.Defaults) {
     this.#client = client;
     this.#info = info;
     this.#defaults = { ...info.output, ...given(defaults) };
-    this.#select({});
+  }
+
+  /** @throws InputError `INVALID_OPTION` for default lists with classes that the model does not have */
+  async check(): Promise<void> {
+    await this.#select({});
   }
 
   /**
@@ -56,8 +56,8 @@ export class Calls {
     const { signal } = options;
     const { input, labels } = this.#info;
     try {
-      const { view, spec } = this.#select(options);
-      const taken = await abortable(this.#take(images, numbered, signal), signal);
+      // Both at once: the pictures are wanted as they are now.
+      const [{ view, spec }, taken] = await this.#both(this.#select(options), abortable(this.#take(images, numbered, signal), signal));
       const request = { images: taken, numbered, input, view, spec, smoothing };
       const { best, timings, average } = await this.#client.call('classify', request, { signal, transfer: taken.flatMap(transferOfImage) });
       this.timings = timings;
@@ -65,18 +65,29 @@ export class Calls {
       return { results: best.map((classes) => Object.assign(classes.map(name), { timings })), average };
     } catch (error) {
       // Bitmaps of another origin cannot even be posted.
-      throw specific(error instanceof DOMException && error.name === 'DataCloneError' ? unreadable(error) : error);
+      throw specific(error instanceof DOMException && error.name === 'DataCloneError' ? await imageError('IMAGE_DECODE', 'unreadable', error) : error);
+    }
+  }
+
+  /** Both, or neither: pictures that are not going to be posted are closed. */
+  async #both(selecting: Promise<Selected>, taking: Promise<PortableImage[]>): Promise<[Selected, PortableImage[]]> {
+    try {
+      return await Promise.all([selecting, taking]);
+    } catch (error) {
+      taking.then((taken) => { taken.forEach(closeImage); }, () => undefined);
+      throw error;
     }
   }
 
   /** The settings of a call, with lists as indices. */
-  #select(options: ImageClassifier.ClassifyOptions): Selected {
+  async #select(options: ImageClassifier.ClassifyOptions): Promise<Selected> {
     const { topK = 5, threshold, allow, deny, region, rotation } = { ...this.#defaults, ...given(options) };
     const { labels, classes, output } = this.#info;
-    const indices = (name: string, list: ClassSelection['allow']): number[] | undefined => list && toIndices(name, list, labels, classes);
+    const indices = async (name: string, list: ClassSelection['allow']): Promise<number[] | undefined> =>
+      list && (await import('./class-lists.js')).toIndices(name, list, labels, classes);
     return {
       view: { region, rotation },
-      spec: { topK, threshold, activation: output?.activation, allow: indices('allow', allow), deny: indices('deny', deny) },
+      spec: { topK, threshold, activation: output?.activation, allow: await indices('allow', allow), deny: await indices('deny', deny) },
     };
   }
 

@@ -1,26 +1,33 @@
-// The runtime's side of compileModel and inspectModel.
+// Models that have to be compiled: for a session, or for compileModel and inspectModel. Loaded with the first.
 
+import createCompiler from '#compiler';
 import type { Fallback, FallbackNode } from './compile.js';
-import { InferenceError } from './errors.js';
+import { isCrash } from './crash.js';
+import { InferenceError, toObject } from './errors.js';
+import { withAddresses } from './external.js';
 import { bytesOf } from './kept-plans.js';
 import { isPlan, type LoadOptions } from './loader.js';
 import type { Loaded, ModelFiles } from './model.js';
 import type { CompileRequest, CompileResult, InspectResult } from './protocol.js';
 import { openInputs, resolveShapes } from './shapes.js';
-import type { CompiledModel, CompiledPlan, CompilerModule, EngineModule, EngineSession, ModelInfo, PlanDescription } from './wasm-modules.js';
+import type { CompiledModel, CompiledPlan, CompilerModule, EngineModule, EngineSession, Host, ModelInfo, PlanDescription } from './wasm-modules.js';
 
 type Shapes = CompileRequest['shapes'];
 
-export interface Tools {
-  readonly options: LoadOptions;
+/** What the runtime lends. */
+export interface CompileTools {
   readonly files: ModelFiles;
-  readonly loaded: Loaded;
-  readonly engine: EngineModule;
-  /** Makes an instance. */
-  readonly compiler: () => Promise<CompilerModule>;
-  /** The error of a model that was not compiled. */
-  readonly explain: (error: unknown) => Promise<unknown>;
+  readonly signal: AbortSignal;
+  /** The compiler's module. */
+  readonly module: () => Promise<WebAssembly.Module>;
+  /** Makes an instance of it. */
+  readonly instantiate: (glue: CompilerModule, module: WebAssembly.Module) => Promise<CompilerModule>;
+  /** Size of the instance's memory. */
+  readonly memoryBytes: () => number;
 }
+
+/** Bytes of memory at which a crash is for want of more. */
+const NEARLY_FULL = 3 * 2 ** 30;
 
 interface Compiled {
   readonly plan: Uint8Array;
@@ -30,9 +37,59 @@ interface Compiled {
   readonly model?: CompiledModel;
 }
 
+async function makeCompiler({ instantiate, module, signal }: CompileTools): Promise<CompilerModule> {
+  const compiler = await instantiate(createCompiler(), await module());
+  signal.throwIfAborted();
+  return compiler;
+}
+
+/** The error of a model that was not compiled. */
+async function explain({ files, memoryBytes }: CompileTools, error: unknown): Promise<unknown> {
+  if (isCrash(error) && memoryBytes() > NEARLY_FULL) return files.tooLarge();
+  return toObject(error).code === 'EXTERNAL_DATA_MISSING' ? withAddresses(error, files.model.url) : error;
+}
+
+/**
+ * The session of a model, and the model as the compiler holds it if runs may need that.
+ *
+ * @param shapes input shapes that are wanted
+ */
+export async function compileSession(
+  engine: EngineModule,
+  { bytes, externalData }: Loaded,
+  tools: CompileTools,
+  shapes?: number[][],
+): Promise<{ session: EngineSession; compiled: CompiledModel | undefined }> {
+  const { kept, request } = tools.files;
+  const { CompiledModel } = await makeCompiler(tools);
+  const { freeDimensionOverrides } = request;
+  let compiled: CompiledModel;
+  let host: Host;
+  let plan: CompiledPlan;
+  try {
+    compiled = new CompiledModel(bytes, externalData, { freeDimensionOverrides });
+    host = kept?.host(compiled, () => session.describe()) ?? compiled;
+    if (shapes) host.specialize(shapes);
+    plan = compiled.plan();
+  } catch (error) {
+    throw await explain(tools, error);
+  }
+  const session: EngineSession = new engine.EngineSession(plan, host);
+  if (session.needsHost()) return { session, compiled };
+  void kept?.keep(plan);
+  compiled.free();
+  return { session, compiled: undefined };
+}
+
 /** A plan of the model that the engine runs by itself. */
-export async function compile(shapes: Shapes, tools: Tools): Promise<CompileResult> {
-  const { plan, info, description, model } = await prepare(shapes, tools);
+export async function compile(
+  shapes: Shapes,
+  options: LoadOptions,
+  engine: EngineModule,
+  loaded: Loaded,
+  tools: CompileTools,
+): Promise<CompileResult> {
+  const { plan, info, description, model } = await prepare(shapes, options, engine, loaded, tools);
   const { file } = tools.files.model;
   if (!model) {
     throw new InferenceError('INVALID_OPTION', `${file} is a plan already`, { expected: 'an .onnx file', actual: 'a plan', hint: 'Use it as it is.' });
@@ -58,14 +115,20 @@ export async function compile(shapes: Shapes, tools: Tools): Promise<CompileResu
 }
 
 /** What the model, or plan, consists of. */
-export async function inspect(shapes: Shapes, tools: Tools): Promise<InspectResult> {
-  const { plan, info, description, model } = await prepare(shapes, tools);
-  const [, traits = ''] = tools.engine.version().split('+');
+export async function inspect(
+  shapes: Shapes,
+  options: LoadOptions,
+  engine: EngineModule,
+  loaded: Loaded,
+  tools: CompileTools,
+): Promise<InspectResult> {
+  const { plan, info, description, model } = await prepare(shapes, options, engine, loaded, tools);
+  const [, traits = ''] = engine.version().split('+');
   const [build = ''] = traits.split('.');
   const parts = new Map(model?.fallbacks().map(({ id, nodes }) => [id, nodes.map(toNode)]));
   return {
     format: model ? 'onnx' : 'plan',
-    bytes: tools.loaded.bytes.length,
+    bytes: loaded.bytes.length,
     planBytes: plan.length,
     info,
     build,
@@ -98,14 +161,19 @@ function fallbackNodes(model: CompiledModel): FallbackNode[] {
 }
 
 /** Compiles what was loaded for all shapes, if it is a model, and has the engine load it. */
-async function prepare(sets: Shapes, { options, files, loaded, engine, compiler, explain }: Tools): Promise<Compiled> {
-  const { bytes, externalData } = loaded;
+async function prepare(
+  sets: Shapes,
+  options: LoadOptions,
+  engine: EngineModule,
+  { bytes, externalData }: Loaded,
+  tools: CompileTools,
+): Promise<Compiled> {
+  const { files } = tools;
   const { file } = files.model;
   let plan = bytes;
   let model: CompiledModel | undefined;
   if (!isPlan(bytes)) {
-    const { CompiledModel } = await compiler();
-    options.signal?.throwIfAborted();
+    const { CompiledModel } = await makeCompiler(tools);
     options.emit?.({ status: 'compile', file, progress: 0 });
     const { freeDimensionOverrides } = files.request;
     try {
@@ -119,7 +187,7 @@ async function prepare(sets: Shapes, { options, files, loaded, engine, compiler,
       }
       plan = bytesOf(model.plan());
     } catch (error) {
-      throw await explain(error);
+      throw await explain(tools, error);
     }
   }
   const [info, description] = withSession(engine, plan, (session) => [session.info(), session.describe()] as const);

@@ -74,26 +74,33 @@ export interface ErrorObject extends ErrorDetails {
   readonly message: string;
 }
 
+const DETAILS = ['node', 'opType', 'input', 'expected', 'actual', 'hint', 'operators', 'index'] as const;
+
+/** The details of an error, but for its cause; undefined for those that it does not have. */
+function pick(details: ErrorDetails): ErrorDetails {
+  return Object.fromEntries(DETAILS.map((name) => [name, details[name]]));
+}
+
 /** Any failure of tractlet. `code` says which, `hint` what to do about it. */
 export class InferenceError extends Error {
   /** Stable code, see {@link ErrorCode}. */
-  readonly code: ErrorCode;
+  declare readonly code: ErrorCode;
   /** The graph node concerned, by name. */
-  readonly node: string | undefined;
+  declare readonly node: string | undefined;
   /** The operator concerned. */
-  readonly opType: string | undefined;
+  declare readonly opType: string | undefined;
   /** The model input concerned, by name. */
-  readonly input: string | undefined;
+  declare readonly input: string | undefined;
   /** What was expected. */
-  readonly expected: string | undefined;
+  declare readonly expected: string | undefined;
   /** What was found instead. */
-  readonly actual: string | undefined;
+  declare readonly actual: string | undefined;
   /** What to do about it. */
-  readonly hint: string | undefined;
+  declare readonly hint: string | undefined;
   /** For `UNSUPPORTED_OPERATOR`: all of them. */
-  readonly operators: readonly UnknownOperator[] | undefined;
+  declare readonly operators: readonly UnknownOperator[] | undefined;
   /** Of several pictures, the position of the one concerned. */
-  readonly index: number | undefined;
+  declare readonly index: number | undefined;
 
   /**
    * Errors come from tractlet; apps have no need to make any.
@@ -104,15 +111,7 @@ export class InferenceError extends Error {
    */
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
-    this.code = code;
-    this.node = details.node;
-    this.opType = details.opType;
-    this.input = details.input;
-    this.expected = details.expected;
-    this.actual = details.actual;
-    this.hint = details.hint;
-    this.operators = details.operators;
-    this.index = details.index;
+    Object.assign(this, { code }, pick(details));
     // What consoles print of an error is its stack: there the hint is seen.
     const { hint, stack } = this;
     if (hint && stack) this.stack = stack.replace(message, () => `${message}\n  ${hint}`);
@@ -237,6 +236,11 @@ export function specific(thrown: unknown): unknown {
   return isErrorObject(thrown) ? fromObject(thrown) : thrown;
 }
 
+/** The code of an error of any bundle; undefined where it is none of ours. */
+export function codeOf(thrown: unknown): ErrorCode | undefined {
+  return isErrorObject(thrown) ? thrown.code : undefined;
+}
+
 function isErrorObject(thrown: unknown): thrown is ErrorObject {
   // A DOMException has a number.
   return typeof thrown === 'object' && thrown !== null && typeof (thrown as ErrorObject).code === 'string';
@@ -248,8 +252,8 @@ function isErrorObject(thrown: unknown): thrown is ErrorObject {
  */
 export function toObject(thrown: unknown): ErrorObject {
   if (isErrorObject(thrown)) {
-    const { code, message, node, opType, input, expected, actual, hint, operators, index, cause } = thrown;
-    return { code, message, node, opType, input, expected, actual, hint, operators, index, cause: cause === undefined ? cause : describe(cause) };
+    const { code, message, cause } = thrown;
+    return { code, message, ...pick(thrown), cause: cause === undefined ? cause : describe(cause) };
   }
   return { code: 'INTERNAL', message: describe(thrown), cause: (thrown as Error | undefined)?.stack };
 }

@@ -1,7 +1,7 @@
 // Where the pictures of a stream come from: always the newest, where they come by themselves.
 
 import { failure } from './errors.js';
-import { unreadable } from './image-checks.js';
+import { imageError } from './load-more.js';
 import type { ImageSource } from './image.js';
 
 /** A picture of a stream. */
@@ -135,7 +135,7 @@ export async function trackFrames(track: MediaStreamTrack): Promise<Frames> {
   try {
     await video.play();
   } catch (cause) {
-    throw unreadable(cause);
+    throw await imageError('IMAGE_DECODE', 'unreadable', cause);
   }
   const frames = videoFrames(video);
   return {

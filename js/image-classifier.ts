@@ -1,6 +1,6 @@
 // Picture in, names of classes out.
 
-import type { Calls } from './classify.js';
+import { Calls } from './classify.js';
 import type { ImageSource } from './image.js';
 import { abortable, checkOptions, invalid, type OptionName } from './options.js';
 import type { ClassifierInfo } from './protocol.js';
@@ -136,9 +136,6 @@ export class ImageClassifier {
       ...(onSession || input ? (['input', 'output', 'labels'] as const) : []),
       ...DEFAULTS,
     ]);
-    const calls = import('./classify.js');
-    // Awaited later; until then a failure is not unhandled.
-    calls.catch(() => undefined);
     let session: InferenceSession;
     let info: ClassifierInfo | undefined;
     if (onSession) {
@@ -156,7 +153,9 @@ export class ImageClassifier {
     try {
       if (!info) throw new Error('no classifier');
       const defaults = { topK, threshold, allow, deny, region, rotation };
-      return new ImageClassifier(session, info, new (await calls).Calls(session.client, info, defaults), !onSession);
+      const calls = new Calls(session.client, info, defaults);
+      await calls.check();
+      return new ImageClassifier(session, info, calls, !onSession);
     } catch (error) {
       if (!onSession) await session.release();
       throw error;

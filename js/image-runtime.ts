@@ -1,7 +1,7 @@
-// What the runtime does with pictures. Loaded with the first classifier, or the first tensor that is made of a picture.
+// What the runtime does with pictures.
 
-import { InferenceError, toObject } from './errors.js';
-import { metadataLabels } from './metadata-labels.js';
+import { toObject } from './errors.js';
+import { more, problem } from './load-more.js';
 import { canDecode, decode } from './pixels.js';
 import type { ClassifierInfo, ClassifierSpec, ClassifyRequest, ClassifyResult, PreprocessRequest } from './protocol.js';
 import type { Labels, ModelCard, Timings } from './types.js';
@@ -74,14 +74,7 @@ export async function classify(
       } else {
         rows = engine.classify(scores, spec);
       }
-      if (rows.length < group.length) {
-        const [expected, actual] = [`[${group.length}, classes]`, `[${scores.dims.join(', ')}]`];
-        throw new InferenceError('UNSUPPORTED_MODEL', `The model gives scores of shape ${actual} for ${group.length} pictures`, {
-          expected,
-          actual,
-          hint: 'Its batch is fixed inside: classify the pictures one by one.',
-        });
-      }
+      if (rows.length < group.length) throw await problem('UNSUPPORTED_MODEL', 'fixedBatch', group.length, scores.dims);
       best.push(...rows.slice(0, group.length));
       lap('postprocess');
     }
@@ -112,38 +105,25 @@ function at(error: unknown, index: number): unknown {
  *
  * @throws InputError `INVALID_OPTION`
  */
-export function toClassifier(
+export async function toClassifier(
   engine: EngineModule,
   info: ModelInfo,
   { input, output, labels: given, card }: Pick<ClassifierSpec, 'input' | 'output'> & { labels: Labels | undefined; card?: ModelCard | undefined },
-): ClassifierInfo {
-  const fail = (message: string, expected: string, actual: string, hint: string): never => {
-    throw new InferenceError('INVALID_OPTION', message, { input: info.inputs[0]?.name, expected, actual, hint });
-  };
+): Promise<ClassifierInfo> {
   const [wanted] = info.inputs;
-  if (!wanted || info.inputs.length > 1) {
-    return fail('A classifier needs a model with one input', '1 input', `${info.inputs.length} inputs`, 'Use InferenceSession for other models.');
-  }
+  if (!wanted || info.inputs.length > 1) throw await problem('INVALID_OPTION', 'notOneInput', info);
   const { type, dims } = engine.preprocess(new Uint8Array(4), 1, 1, input);
   const [batch] = wanted.shape;
   const fits =
     dims.length === wanted.shape.length && batch !== 0 && wanted.shape.every((size, i) => i === 0 || typeof size === 'string' || size === dims[i]);
-  if (type !== wanted.type || !fits) {
-    const [expected, actual] = [`${wanted.type} [${wanted.shape.join(', ')}]`, `${type} [${dims.join(', ')}]`];
-    fail(`The input settings make ${actual}, the model takes ${expected}`, expected, actual, 'Correct size, layout or type.');
-  }
+  if (type !== wanted.type || !fits) throw await problem('INVALID_OPTION', 'unfit', `${type} [${dims.join(', ')}]`, info);
   // [batch, classes] or [batch, classes, 1, 1]
   const shape = info.outputs[0]?.shape ?? [];
   const size = shape[shape.length > 1 ? 1 : 0];
   const classes = typeof size === 'number' ? size : undefined;
   if (Array.isArray(given) && classes !== undefined && given.length !== classes) {
-    fail(
-      `The model has ${classes} classes and there are ${given.length} labels`,
-      `${classes} labels`,
-      `${given.length} labels`,
-      'The labels may be those of another model; some models put a background class first. To name a part only, use an object from index to name.',
-    );
+    throw await problem('INVALID_OPTION', 'otherLabels', given, classes, info);
   }
-  const labels = given ?? metadataLabels(info.metadata, classes);
+  const labels = given ?? (Object.keys(info.metadata).length > 0 ? (await more()).metadataLabels(info.metadata, classes) : undefined);
   return { input, output, labels, card, classes, canDecode: canDecode() };
 }

@@ -1,10 +1,11 @@
 // What a page has as a picture, in a form that can be posted. As little as possible happens here: files are decoded and
 // pixels are read by the runtime.
 
-import { describe, InferenceError, tagOf } from './errors.js';
-import { checkSize, unreadable } from './image-checks.js';
+import { copyBytes } from './bytes.js';
+import { tagOf } from './errors.js';
+import { isUsable } from './image-checks.js';
+import { imageError } from './load-more.js';
 import type { PortableImage } from './protocol.js';
-import { copyBytes } from './tensor.js';
 import type { Pixels } from './types.js';
 
 /** Whatever is a picture in a page. */
@@ -33,51 +34,40 @@ export async function toPortable(image: ImageSource): Promise<PortableImage> {
       return image as Blob;
     case 'VideoFrame': {
       const frame = image as VideoFrame;
-      checkSize(frame.displayWidth, frame.displayHeight, 'The frame has been closed.');
+      const { displayWidth, displayHeight } = frame;
+      if (!isUsable(displayWidth, displayHeight)) throw await imageError('INVALID_IMAGE', 'unusable', displayWidth, displayHeight, tag);
       return frame.clone();
     }
     case 'HTMLImageElement': {
       const element = image as HTMLImageElement;
       if (!element.complete) {
-        await element.decode().catch((cause: unknown) => {
-          throw new InferenceError('IMAGE_DECODE', `The <img> could not be loaded: ${element.currentSrc || 'it has no src'}`, {
-            hint: 'Check its src.',
-            cause,
-          });
+        await element.decode().catch(async (cause: unknown) => {
+          throw await imageError('IMAGE_DECODE', 'notLoaded', element.currentSrc, cause);
         });
       }
-      return capture(element, element.naturalWidth, element.naturalHeight, 'The <img> could not be loaded, or is an SVG without a size.');
+      return capture(element, element.naturalWidth, element.naturalHeight, tag);
     }
     case 'HTMLVideoElement': {
       const video = image as HTMLVideoElement;
-      return capture(video, video.videoWidth, video.videoHeight, "The <video> has no frame yet: wait for its 'loadeddata' event.");
+      return capture(video, video.videoWidth, video.videoHeight, tag);
     }
     case 'HTMLCanvasElement':
-    case 'OffscreenCanvas': {
-      const canvas = image as HTMLCanvasElement;
-      return capture(canvas, canvas.width, canvas.height, 'The canvas is empty.');
-    }
+    case 'OffscreenCanvas':
     case 'ImageBitmap': {
-      const bitmap = image as ImageBitmap;
-      return capture(bitmap, bitmap.width, bitmap.height, 'The ImageBitmap has been closed or transferred.');
+      const { width, height } = image as ImageBitmap;
+      return capture(image as ImageBitmap, width, height, tag);
     }
     case 'ImageData':
     case 'Object':
-      return toPixels(image as ImageData);
+      return toPixels(image as ImageData, tag);
     default:
-      throw new InferenceError('INVALID_IMAGE', `${tag} is no picture`, {
-        expected: '<img>, <video>, <canvas>, OffscreenCanvas, ImageBitmap, ImageData, Blob, VideoFrame or { data, width, height }',
-        actual: tag,
-        hint:
-          typeof image === 'string'
-            ? 'Of an address, fetch it and pass the Blob: await (await fetch(url)).blob().'
-            : 'Pass one of those; if it comes from the page, check that the element was found.',
-      });
+      throw await imageError('INVALID_IMAGE', 'noPicture', tag, typeof image === 'string');
   }
 }
 
-async function capture(image: ImageBitmapSource, width: number, height: number, hint: string): Promise<ImageBitmap> {
-  checkSize(width, height, hint);
+async function capture(image: ImageBitmapSource, width: number, height: number, tag: string): Promise<ImageBitmap> {
+  // Otherwise at once, while the picture is what it was.
+  if (!isUsable(width, height)) throw await imageError('INVALID_IMAGE', 'unusable', width, height, tag);
   try {
     return await createImageBitmap(image, { imageOrientation: 'from-image', premultiplyAlpha: 'none', colorSpaceConversion: 'default' }).catch(
       (error: unknown) => {
@@ -87,31 +77,20 @@ async function capture(image: ImageBitmapSource, width: number, height: number, 
       },
     );
   } catch (cause) {
-    throw (cause as Error).name === 'InvalidStateError' ? new InferenceError('INVALID_IMAGE', describe(cause), { hint, cause }) : unreadable(cause);
+    throw await ((cause as Error).name === 'InvalidStateError'
+      ? imageError('INVALID_IMAGE', 'gone', tag, cause)
+      : imageError('IMAGE_DECODE', 'unreadable', cause));
   }
 }
 
-function toPixels(image: Pixels | ImageData): Promise<ImageBitmap> | Pixels {
+async function toPixels(image: Pixels | ImageData, tag: string): Promise<ImageBitmap | Pixels> {
   const { data, width, height, orientation } = image as Pixels;
-  checkSize(width, height, 'Pass { data, width, height }.');
+  if (!isUsable(width, height)) throw await imageError('INVALID_IMAGE', 'unusable', width, height, tag);
   const type = tagOf(data);
-  if (type !== 'Uint8Array' && type !== 'Uint8ClampedArray') {
-    throw new InferenceError('INVALID_IMAGE', `The pixels are ${type}`, {
-      expected: 'Uint8Array or Uint8ClampedArray',
-      actual: type,
-      hint: 'Pixels are RGBA with 8 bits each.',
-    });
-  }
-  const length = width * height * 4;
-  if (data.length !== length) {
-    throw new InferenceError('INVALID_IMAGE', `${data.length} bytes are no picture of ${width} x ${height}`, {
-      expected: `${length} bytes`,
-      actual: `${data.length} bytes`,
-      hint: data.length * 4 === length * 3 ? 'Pixels are RGBA: add an alpha of 255 to each.' : 'Pixels are RGBA, 4 bytes each, rows without padding.',
-    });
-  }
+  if (type !== 'Uint8Array' && type !== 'Uint8ClampedArray') throw await imageError('INVALID_IMAGE', 'otherPixels', type);
+  if (data.length !== width * height * 4) throw await imageError('INVALID_IMAGE', 'otherLength', data.length, width, height);
   // Drawing it converts the colours.
-  if ('colorSpace' in image && image.colorSpace !== 'srgb') return capture(image, width, height, '');
+  if ('colorSpace' in image && image.colorSpace !== 'srgb') return capture(image, width, height, tag);
   return { data: copyBytes(data), width, height, orientation };
 }
 

@@ -1,7 +1,11 @@
-// Hashes of files. Loaded when there is one to check.
+// Hashes of files.
 
-import { InferenceError } from './errors.js';
-import { canVerify } from './loader.js';
+import { problem } from './load-more.js';
+
+/** Whether hashes can be computed: browsers do so in secure contexts only. */
+export function canVerify(): boolean {
+  return (globalThis.crypto as Crypto | undefined)?.subtle !== undefined;
+}
 
 /**
  * Holds bytes against a hash.
@@ -10,25 +14,9 @@ import { canVerify } from './loader.js';
  */
 export async function verify(bytes: Uint8Array, file: string, integrity: string): Promise<void> {
   const [, bits, expected] = /^sha(256|384|512)-([A-Za-z0-9+/]+=*)$/.exec(integrity.trim()) ?? [];
-  if (bits === undefined || expected === undefined) {
-    throw new InferenceError('INVALID_OPTION', `The integrity ${JSON.stringify(integrity)} is not understood`, {
-      expected: 'sha256-<base64>',
-      actual: integrity,
-      hint: 'Write sha256-, sha384- or sha512- and the hash in base64, as in the integrity attribute of HTML.',
-    });
-  }
-  if (!canVerify()) {
-    throw new InferenceError('UNSUPPORTED_ENVIRONMENT', 'Integrity can only be checked in a secure context', {
-      hint: 'Serve the page over https (or from localhost), or leave integrity out.',
-    });
-  }
+  if (bits === undefined || expected === undefined) throw await problem('INVALID_OPTION', 'unknownHash', integrity);
+  if (!canVerify()) throw await problem('UNSUPPORTED_ENVIRONMENT', 'insecure');
   const digest = new Uint8Array(await crypto.subtle.digest(`SHA-${bits}`, bytes as Uint8Array<ArrayBuffer>));
   const actual = btoa(String.fromCharCode(...digest));
-  if (actual !== expected) {
-    throw new InferenceError('INTEGRITY', `${file} is not the file that was expected`, {
-      expected: integrity,
-      actual: `sha${bits}-${actual}`,
-      hint: 'It was changed, or damaged on the way: download it again, or correct the hash.',
-    });
-  }
+  if (actual !== expected) throw await problem('INTEGRITY', 'otherFile', file, integrity, `sha${bits}-${actual}`);
 }

@@ -1,8 +1,11 @@
-// Downloads with progress, and notices when what arrives is not what was wanted. What is seldom needed has files of its
-// own: diagnose.ts says what is wrong with an answer, resume.ts goes on where a download broke off.
+// Downloads with progress, and notices when what arrives is not what was wanted. diagnose.ts says
+// what is wrong with an answer, resume.ts goes on where a download broke off.
 
-import { describe, InferenceError } from './errors.js';
-import type { Emit, ResponseHead, Source } from './protocol.js';
+import { builtin, headOf, isNode, networkError } from './fetching.js';
+import { verify } from './integrity.js';
+import { more } from './load-more.js';
+import type { Emit, Source } from './protocol.js';
+import { resume } from './resume.js';
 
 /** What a file should be; `data` is anything. */
 export type Kind = 'model' | 'wasm' | 'card' | 'labels' | 'data';
@@ -91,7 +94,10 @@ export async function open(source: Source, { signal }: LoadOptions, headers?: He
 /** The bytes of an opened source, checked. */
 export async function receive(source: Opened, options: LoadOptions): Promise<Uint8Array> {
   const { file, body, head } = source;
-  if (head && (head.status < 200 || head.status > 299)) throw await (await diagnose()).httpError(source);
+  if (head && (head.status < 200 || head.status > 299)) {
+    const { httpError } = await more('HTTP_ERROR', `The server answered ${head.status} for ${source.url ?? file}`);
+    throw await httpError(source);
+  }
   if (source.headers) options.onHeaders?.(source.headers);
   options.emit?.({ status: 'download', file });
   let bytes: Uint8Array;
@@ -104,31 +110,8 @@ export async function receive(source: Opened, options: LoadOptions): Promise<Uin
   } else {
     bytes = await readAll(source, options);
   }
-  if (options.integrity !== undefined) await (await import('./integrity.js')).verify(bytes, file, options.integrity);
+  if (options.integrity !== undefined) await verify(bytes, file, options.integrity);
   return bytes;
-}
-
-/** What matters of an answer's head. */
-export function headOf({ status, statusText, headers }: Response): ResponseHead {
-  // The announced length of a compressed answer is not that of the contents.
-  const length = headers.has('content-encoding') ? 0 : Number(headers.get('content-length'));
-  const etag = headers.get('etag') ?? '';
-  return {
-    status,
-    statusText,
-    type: headers.get('content-type') ?? '',
-    length,
-    // A weak tag stands for the same contents in other bytes.
-    validator: (etag.startsWith('"') ? etag : headers.get('last-modified')) ?? '',
-  };
-}
-
-/** The error of a download that failed. */
-export function networkError(message: string, cause: unknown, hint?: string): InferenceError {
-  return new InferenceError('NETWORK_ERROR', `${message} (${describe(cause)})`, {
-    hint: hint ?? 'Check the connection; files of another origin need CORS headers, and the Content-Security-Policy must allow them.',
-    cause,
-  });
 }
 
 /** Reads a stream into one buffer. */
@@ -157,7 +140,7 @@ async function readAll(source: Opened, options: LoadOptions): Promise<Uint8Array
       } catch (cause) {
         signal?.throwIfAborted();
         const again = source.headers && url !== undefined && ++resumes <= MAX_RESUMES;
-        const next = again ? await (await import('./resume.js')).resume(url, head, loaded, resumes, signal) : undefined;
+        const next = again ? await resume(url, head, loaded, resumes, signal) : undefined;
         if (!next) throw networkError(`The download of ${url ?? file} broke off after ${loaded} bytes`, cause);
         if (next.body) {
           reader = next.body.getReader();
@@ -176,7 +159,7 @@ async function readAll(source: Opened, options: LoadOptions): Promise<Uint8Array
         const end = loaded + chunk.length;
         if (end > buffer.length) {
           const wanted = Math.max(end, Math.min(total ?? 0, buffer.length * 4), buffer.length * 2);
-          const larger = wanted > MAX_BUFFER ? (await import('./external.js')).hugeBuffer(wanted) : new Uint8Array(wanted);
+          const larger = wanted > MAX_BUFFER ? (await more()).hugeBuffer(wanted) : new Uint8Array(wanted);
           larger.set(buffer.subarray(0, loaded));
           buffer = larger;
         }
@@ -215,37 +198,13 @@ async function check(start: Uint8Array, source: Source, { kind = 'model', onHead
       ? !/^\s*[{[]/.test(text)
       : text.startsWith('\x1f\x8b') || /^\s*(<|[{[]|\xef\xbb\xbf)|^(PK|(?!TRACTLET)[ -~]{8})/.test(text);
   if (odd) {
-    const error = (await diagnose()).wrongFile(text, source, kind);
+    const error = (await more()).wrongFile(text, source, kind);
     if (error) throw error;
   }
   await onHead?.(start);
 }
 
- 
-const diagnose = () => import('./diagnose.js');
-
 /** Whether the bytes are a plan of the engine rather than an ONNX model. */
 export function isPlan(start: Uint8Array): boolean {
   return String.fromCharCode(...start.subarray(0, 8)) === 'TRACTLET';
-}
-
-/** Whether hashes can be computed: browsers do so in secure contexts only. */
-export function canVerify(): boolean {
-  return (globalThis.crypto as Crypto | undefined)?.subtle !== undefined;
-}
-
-/** Whether this is Node, Deno or Bun. */
-export function isNode(): boolean {
-  return nodeProcess()?.versions?.node !== undefined;
-}
-
-/** A built-in module of Node. An `import()` of it would make bundlers look for one. */
-export function builtin(name: string): unknown {
-  const module = nodeProcess()?.getBuiltinModule?.(name);
-  if (module === undefined) throw new Error('files need Node 20.16, Deno 2.1 or Bun 1.2');
-  return module;
-}
-
-function nodeProcess(): { versions?: { node?: string }; getBuiltinModule?(name: string): unknown } | undefined {
-  return (globalThis as { process?: ReturnType<typeof nodeProcess> }).process;
 }

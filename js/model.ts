@@ -2,7 +2,9 @@
 
 import type { InferenceError } from './errors.js';
 import type { KeptPlans } from './kept-plans.js';
-import { canVerify, isPlan, load, type LoadOptions } from './loader.js';
+import { canVerify } from './integrity.js';
+import { more } from './load-more.js';
+import { isPlan, load, type LoadOptions } from './loader.js';
 import { without } from './modules.js';
 import type { OpenRequest, Source } from './protocol.js';
 import type { EngineModule, ExternalFile } from './wasm-modules.js';
@@ -34,6 +36,8 @@ export class ModelFiles {
   readonly #options: LoadOptions;
   readonly #startCompiler: () => unknown;
   readonly #engine: Promise<EngineModule>;
+  /** Of the model's answer. */
+  #headers: Headers | undefined;
   /** Plans that were kept; once {@link find} has been called. */
   kept: KeptPlans | undefined;
 
@@ -58,16 +62,36 @@ export class ModelFiles {
 
   /** What was kept, or else what there is to compile. */
   async find(): Promise<Found> {
-    this.kept = await keptPlans(this.request, this.model, this.#engine);
+    const { body, file } = this.model;
+    // What is called a plan most likely is one, and no other has been made of it.
+    if (!(/\.plan$/i.test(file) || (body instanceof Uint8Array && isPlan(body)))) await this.#openKept();
     const known = await this.kept?.known();
     if (known) {
-      const { file } = this.model;
       this.#options.emit?.({ status: 'initiate', file });
       this.#options.emit?.({ status: 'done', file });
       return { plan: known };
     }
     const loaded = await this.load();
-    return { loaded, plan: isPlan(loaded.bytes) || this.#total() > MAX_KEPT ? undefined : await this.kept?.find(loaded.bytes, loaded.externalData) };
+    if (isPlan(loaded.bytes) || this.#total() > MAX_KEPT) return { loaded };
+    if (!this.kept) await this.#openKept();
+    return { loaded, plan: await this.kept?.find(loaded.bytes, loaded.externalData) };
+  }
+
+  /** Opens the place where plans are kept, if there is one. */
+  async #openKept(): Promise<void> {
+    if (this.request.cache === false || !canVerify()) return;
+    const { KeptPlans } = await more();
+    // After the plus sign comes the build, which plans do not depend on.
+    const version = this.#engine.then((module) => module.version().split('+')[0] ?? '');
+    // Whoever waits for the engine hears of it.
+    version.catch(() => undefined);
+    this.kept = await KeptPlans.open(this.request, this.model, version);
+    this.#heed();
+  }
+
+  /** What the server says of keeping its answer goes for what is made of it, too. */
+  #heed(): void {
+    if (this.#headers) this.kept?.heed(this.#headers);
   }
 
   /** Downloads everything. The compiler is loaded at the same time, when it will be needed. */
@@ -86,10 +110,13 @@ export class ModelFiles {
     const onHead = (head: Uint8Array): Promise<void> => {
       compiles ||= !isPlan(head);
       if (isPlan(head)) without(request.line, 'compiler');
-      else void Promise.resolve(likely).then((isLikely) => { if (!isLikely) this.#startCompiler(); });
+      else {
+        more().catch(() => undefined);
+        void Promise.resolve(likely).then((isLikely) => { if (!isLikely) this.#startCompiler(); });
+      }
       return weigh();
     };
-    const options = { ...this.#options, onHeaders: kept && ((headers: Headers) => { kept.heed(headers); }) };
+    const options = { ...this.#options, onHeaders: (headers: Headers) => { this.#headers = headers; this.#heed(); } };
     const [bytes, ...externalData] = await Promise.all([
       load(model, { ...options, integrity: request.integrity ?? model.integrity ?? kept?.integrity, onSize: onSize(''), onHead }),
       ...request.externalData.map(async ({ path, source }) => ({
@@ -102,21 +129,10 @@ export class ModelFiles {
 
   /** The error of a model that does not fit into WebAssembly's memory. */
   async tooLarge(): Promise<InferenceError> {
-    return (await import('./external.js')).tooLarge(this.#total());
+    return (await more()).tooLarge(this.#total());
   }
 
   #total(): number {
     return [...this.#sizes.values()].reduce((sum, size) => sum + size, 0);
   }
-}
-
-/** Where plans are kept; undefined where they are not. */
-async function keptPlans(request: OpenRequest, model: Source, engine: Promise<EngineModule>): Promise<KeptPlans | undefined> {
-  if (request.cache === false || !canVerify()) return undefined;
-  const { KeptPlans } = await import('./kept-plans.js');
-  // After the plus sign comes the build, which plans do not depend on.
-  const version = engine.then((module) => module.version().split('+')[0] ?? '');
-  // Whoever waits for the engine hears of it.
-  version.catch(() => undefined);
-  return KeptPlans.open(request, model, version);
 }

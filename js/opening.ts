@@ -1,6 +1,7 @@
 // What is loaded for a session beside the model: modules, card, labels, and the cache that downloads go through.
 
-import type { CardParts } from './card.js';
+import { openCached } from './cached.js';
+import { type CardParts, parseLabels, readCard } from './card.js';
 import { load, type LoadOptions, type Via } from './loader.js';
 import { awaitModules, post } from './modules.js';
 import type { ClassifierSpec, Emit, OpenRequest, Source, WasmName } from './protocol.js';
@@ -12,15 +13,13 @@ export type Start = (name: WasmName) => Promise<WebAssembly.Module>;
 
 /** A card, taken apart. */
 export async function loadCard(source: Source, options: LoadOptions): Promise<CardParts> {
-  const [bytes, { readCard }] = await Promise.all([load(source, { ...options, kind: 'card' }), import('./card.js')]);
-  return readCard(bytes, source);
+  return readCard(await load(source, { ...options, kind: 'card' }), source);
 }
 
 /** The names of the classes from a list, an object, or a JSON file of either. */
 export async function loadLabels(labels: ClassifierSpec['labels'], options: LoadOptions): Promise<Labels | undefined> {
   if (!labels || !('file' in labels)) return labels;
-  const [bytes, { parseLabels }] = await Promise.all([load(labels, { ...options, kind: 'labels' }), import('./card.js')]);
-  return parseLabels(bytes, labels);
+  return parseLabels(await load(labels, { ...options, kind: 'labels' }), labels);
 }
 
 /** Loads modules when they are asked for, each once; hands them on to other sessions. */
@@ -42,10 +41,11 @@ export function startModules({ line, wasm }: OpenRequest, emit: Emit | undefined
   };
 }
 
-/** The way downloads take: its code comes while the engine is fetched. */
+/** The way downloads take. */
 export function viaCache(cache: OpenRequest['cache']): Via | undefined {
   if (cache === false) return undefined;
-  const opening = import('./cached.js').then(({ openCached }) => openCached(cache));
+  const opening = openCached(cache);
+  // Awaited later; until then a failure is not unhandled.
   opening.catch(() => undefined);
   return async (source, options) => (await opening)(source, options);
 }

@@ -1,8 +1,8 @@
 // From pictures to RGBA pixels. Runs in the worker where it can draw, otherwise in the page.
 
-import { InferenceError } from './errors.js';
-import { checkSize, unreadable } from './image-checks.js';
+import { isUsable } from './image-checks.js';
 import { readSize } from './image-size.js';
+import { imageError } from './load-more.js';
 import type { PortableImage } from './protocol.js';
 import type { Pixels } from './types.js';
 
@@ -42,20 +42,16 @@ export function canDecode(): boolean {
  */
 export async function decode(image: PortableImage): Promise<Pixels> {
   if ('data' in image) return image;
-  if (!canDecode()) {
-    throw new InferenceError('UNSUPPORTED_ENVIRONMENT', 'Pictures cannot be decoded here', {
-      hint: 'Decode it elsewhere and pass { data, width, height } with RGBA bytes.',
-    });
-  }
+  if (!canDecode()) throw await imageError('UNSUPPORTED_ENVIRONMENT', 'noDecoder');
   const bitmap = image instanceof Blob ? await decodeBlob(image) : image;
   try {
     const width = 'displayWidth' in bitmap ? bitmap.displayWidth : bitmap.width;
     const height = 'displayHeight' in bitmap ? bitmap.displayHeight : bitmap.height;
-    checkSize(width, height);
+    if (!isUsable(width, height)) throw await imageError('INVALID_IMAGE', 'unusable', width, height);
     try {
       return { data: readPixels(bitmap, width, height), width, height };
     } catch (cause) {
-      throw unreadable(cause);
+      throw await imageError('IMAGE_DECODE', 'unreadable', cause);
     }
   } finally {
     bitmap.close();
@@ -84,7 +80,7 @@ function readPixels(bitmap: ImageBitmap | VideoFrame, width: number, height: num
 async function decodeBlob(blob: Blob): Promise<ImageBitmap> {
   // A file that cannot be read has no size here and fails below.
   const size = await readSize(blob).catch(() => undefined);
-  if (size) checkSize(size.width, size.height, 'The file is damaged.');
+  if (size && !isUsable(size.width, size.height)) throw await imageError('INVALID_IMAGE', 'unusable', size.width, size.height, 'Blob');
   try {
     try {
       return await createImageBitmap(blob, {
@@ -98,10 +94,6 @@ async function decodeBlob(blob: Blob): Promise<ImageBitmap> {
       throw error;
     }
   } catch (cause) {
-    throw new InferenceError('IMAGE_DECODE', `The picture (${blob.type || 'unknown type'}, ${blob.size} bytes) cannot be decoded`, {
-      actual: blob.type,
-      hint: 'It is damaged, no picture, or of a format that this browser lacks: JPEG, PNG and WebP work everywhere.',
-      cause,
-    });
+    throw await imageError('IMAGE_DECODE', 'undecodable', blob, cause);
   }
 }

@@ -1,6 +1,6 @@
-// Goes on with a download that broke off. Loaded when one does.
+// Goes on with a download that broke off.
 
-import { headOf } from './loader.js';
+import { headOf } from './fetching.js';
 import type { ResponseHead } from './protocol.js';
 
 /** Pause before the first attempt, in milliseconds; each further one is three times as long. */

@@ -2,8 +2,11 @@
 // same code serves a worker (worker.ts) and the page's own thread (port.ts).
 
 import createEngine from '#engine';
+import type { CompileTools } from './compile-runtime.js';
 import { crash, explain, isCrash } from './crash.js';
 import { describe, InferenceError, toObject } from './errors.js';
+import { canDecode, classify, preprocess, toClassifier } from './image-runtime.js';
+import { more, problem } from './load-more.js';
 import { isPlan, type LoadOptions } from './loader.js';
 import { type Loaded, ModelFiles } from './model.js';
 import { without } from './modules.js';
@@ -29,14 +32,11 @@ import type {
   RunResult,
   WasmName,
 } from './protocol.js';
-import type { Crew } from './threads.js';
+import { assemble, type Crew } from './threads.js';
 import { turn } from './turn.js';
 import type { SessionMemory } from './types.js';
-import type { CompiledModel, CompiledPlan, CompilerModule, EngineModule, EngineSession, Exports, Host, Init, ModelInfo, TensorObject } from './wasm-modules.js';
+import type { CompiledModel, EngineModule, EngineSession, Exports, Init, ModelInfo, TensorObject } from './wasm-modules.js';
 import { loadModule } from './wasm.js';
-
-/** Bytes of memory at which a crash is for want of more. */
-const NEARLY_FULL = 3 * 2 ** 30;
 
 /** Sends a reply; what is in `transfer` is given away. */
 export type Post = (reply: Reply, transfer: Transferable[]) => void;
@@ -194,22 +194,19 @@ export class Runtime {
     without(request.line, 'engineThreads');
     const engine = start('engine').then((module) => this.#instantiate('engine', createEngine(), module));
     const files = new ModelFiles(request, request.model, options, () => start('compiler'), engine);
-    const [{ compile, inspect }, loaded] = await Promise.all([import('./compile-runtime.js'), files.load()]);
-    return (method === 'compile' ? compile : inspect)(request.shapes, {
-      options,
-      files,
-      loaded,
-      engine: await engine,
-      compiler: async () => this.#instantiate('compiler', (await import('#compiler')).default(), await start('compiler')),
-      explain: (error) => this.#explain(files, error),
-    });
+    const [compiling, loaded] = await Promise.all([more(), files.load()]);
+    return compiling[method](request.shapes, options, await engine, loaded, this.#tools(files, () => start('compiler')));
   }
 
-  /** The error of a model that was not compiled. */
-  async #explain(files: ModelFiles, error: unknown): Promise<unknown> {
-    const full = isCrash(error) && (this.#instances.compiler?.memory.buffer.byteLength ?? 0) > NEARLY_FULL;
-    if (full) return files.tooLarge();
-    return toObject(error).code === 'EXTERNAL_DATA_MISSING' ? (await import('./external.js')).withAddresses(error, files.model.url) : error;
+  /** What compile-runtime.ts gets. */
+  #tools(files: ModelFiles, module: () => Promise<WebAssembly.Module>): CompileTools {
+    return {
+      files,
+      module,
+      signal: this.#abort.signal,
+      instantiate: (glue, compiled) => this.#instantiate('compiler', glue, compiled),
+      memoryBytes: () => this.#memory().compiler,
+    };
   }
 
   #loadOptions({ cache, progress }: OpenRequest, emit: Emit): LoadOptions {
@@ -249,10 +246,6 @@ export class Runtime {
 
     const { card, model, spec } = request.card ? await loadCard(request.card, options) : { model: request.model, spec: request.classifier };
     if (!model) throw new Error('no model');
-    // Only classifiers need it.
-    const pictures = spec && import('./image-runtime.js');
-    // Awaited later; until then a failure is not unhandled.
-    pictures?.catch(() => undefined);
     const files = new ModelFiles(request, model, { ...options, size: card?.bytes }, () => start('compiler'), loading);
     const [{ engine, threads, threadsReason }, { plan, loaded }, labels] = await Promise.all([
       starting.then((started) => {
@@ -270,7 +263,7 @@ export class Runtime {
     const session = again ?? (await this.#compileAll(engine, files, loaded ?? (await files.load()), () => start('compiler')));
     const info = session.info();
     this.#opened = { engine, session, info, allowNaN: request.allowNaN };
-    const classifier = spec && (await pictures)?.toClassifier(engine, info, { ...spec, labels, card });
+    const classifier = spec && (await toClassifier(engine, info, { ...spec, labels, card }));
     if (again?.needsHost()) this.#prepare = this.#preparation(this.#opened, files);
     options.emit?.({ status: 'ready', file: model.file });
     return {
@@ -288,37 +281,14 @@ export class Runtime {
   async #compileAll(
     engine: EngineModule,
     files: ModelFiles,
-    { bytes, externalData }: Loaded,
+    loaded: Loaded,
     compiler: () => Promise<WebAssembly.Module>,
     shapes?: number[][],
   ): Promise<EngineSession> {
-    if (isPlan(bytes)) return new engine.EngineSession(bytes, undefined);
-    const { kept, request } = files;
-    const module = await compiler();
-    // Most pages have their models compiled.
-    const { default: createCompiler } = await import('#compiler');
-    const { CompiledModel }: CompilerModule = await this.#instantiate('compiler', createCompiler(), module);
-    this.#abort.signal.throwIfAborted();
-    const { freeDimensionOverrides } = request;
-    let compiled: CompiledModel;
-    let host: Host;
-    let plan: CompiledPlan;
-    try {
-      compiled = new CompiledModel(bytes, externalData, { freeDimensionOverrides });
-      this.#compiled = compiled;
-      host = kept?.host(compiled, () => session.describe()) ?? compiled;
-      if (shapes) host.specialize(shapes);
-      plan = compiled.plan();
-    } catch (error) {
-      throw await this.#explain(files, error);
-    }
-    const session: EngineSession = new engine.EngineSession(plan, host);
-    if (!session.needsHost()) {
-      void kept?.keep(plan);
-      compiled.free();
-      this.#compiled = undefined;
-      delete this.#instances.compiler;
-    }
+    if (isPlan(loaded.bytes)) return new engine.EngineSession(loaded.bytes, undefined);
+    const { session, compiled } = await (await more()).compileSession(engine, loaded, this.#tools(files, compiler), shapes);
+    this.#compiled = compiled;
+    if (!compiled) delete this.#instances.compiler;
     return session;
   }
 
@@ -347,8 +317,7 @@ export class Runtime {
     if (!INLINE && threads > 1) {
       const engine = createEngine();
       try {
-        const [module, { assemble }] = await Promise.all([start('engineThreads'), import('./threads.js')]);
-        const crew = await assemble(engine, module, threads, this.#ways);
+        const crew = await assemble(engine, await start('engineThreads'), threads, this.#ways);
         if (signal.aborted) crew.stop();
         signal.throwIfAborted();
         without(line, 'engine');
@@ -372,18 +341,12 @@ export class Runtime {
       return glue;
     } catch (cause) {
       if (!(cause instanceof WebAssembly.LinkError || cause instanceof TypeError)) throw cause;
-      throw new InferenceError('WASM_LOAD', `The ${name} does not belong to this version of the package (${describe(cause)})`, {
-        hint: 'An old copy may have been cached: reload without cache, and deploy all files of the package together.',
-        cause,
-      });
+      throw await problem('WASM_LOAD', 'otherVersion', name, cause);
     }
   }
 
   async #classifier(spec: ClassifierSpec): Promise<ClassifierInfo> {
-    const [{ toClassifier }, labels] = await Promise.all([
-      import('./image-runtime.js'),
-      loadLabels(spec.labels, { signal: this.#abort.signal }),
-    ]);
+    const labels = await loadLabels(spec.labels, { signal: this.#abort.signal });
     const { engine, info } = this.#session();
     return toClassifier(engine, info, { ...spec, labels });
   }
@@ -411,8 +374,7 @@ export class Runtime {
     return session.finish();
   }
 
-  async #classify(request: ClassifyRequest): Promise<ClassifyResult> {
-    const { classify } = await import('./image-runtime.js');
+  #classify(request: ClassifyRequest): Promise<ClassifyResult> {
     return classify(request, () => {
       const { engine, info } = this.#session();
       return { engine, info, run: (inputs, outputs) => this.#execute(inputs, outputs) };
@@ -421,17 +383,11 @@ export class Runtime {
 
   /** For pictures only: there is no session. */
   async #loadEngine({ wasm }: Methods['engine'][0]): Promise<Methods['engine'][1]> {
-    const [{ canDecode }] = await Promise.all([
-      import('./image-runtime.js'),
-      loadModule('engine', wasm).then(async (module) => {
-        this.#engine = await this.#instantiate('engine', createEngine(), module);
-      }),
-    ]);
+    this.#engine = await this.#instantiate('engine', createEngine(), await loadModule('engine', wasm));
     return { canDecode: canDecode() };
   }
 
   async #preprocess(request: PreprocessRequest): Promise<Methods['preprocess'][1]> {
-    const { preprocess } = await import('./image-runtime.js');
     if (!this.#engine) throw new Error('no engine');
     return { outputs: [await preprocess(request, this.#engine)] };
   }

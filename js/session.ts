@@ -7,7 +7,7 @@ import { embeddedModule } from './embedded.js';
 import { failure, tagOf } from './errors.js';
 import { shareModules } from './modules.js';
 import { abortable, checkOptions, invalid, type OptionName } from './options.js';
-import type { ClassifierSpec, ExternalSource, Methods, OpenRequest, OpenResult, RunResult, Source, WasmName, WasmSources } from './protocol.js';
+import type { ClassifierSpec, ExternalSource, Methods, OpenRequest, OpenResult, Source, WasmName, WasmSources } from './protocol.js';
 import { type FileSource, toSource, transferOf } from './source.js';
 import { fromTensorObject, Tensor, toTensorObject } from './tensor.js';
 import type { ProgressInfo, RuntimeInfo, SessionMemory } from './types.js';
@@ -261,7 +261,7 @@ export class InferenceSession {
       .map(([name, tensor]) => toTensorObject(name, tensor, options.transfer));
     const request = { inputs, outputs, profile: options.profile ?? false };
     const { outputs: results, profile } = await this.client.call('run', request, { signal: options.signal, transfer: buffersOf(inputs) });
-    if (profile) this.#profile = record(profile);
+    if (profile) this.#profile = (await import('./profile.js')).record(profile);
     const returned = Object.fromEntries(results.map((result) => [result.name, fromTensorObject(result)]));
     if (isFetches && Object.values(second).some((value) => typeof value === 'object' && value !== null)) {
       (await import('./fetches.js')).write(failure, returned, second as Record<string, Tensor | null>);
@@ -313,21 +313,6 @@ export class InferenceSession {
   [Symbol.dispose](): void {
     void this.release();
   }
-}
-
-/** A profile as the caller sees it; also puts it on this thread's time line. */
-function record({ steps, began }: NonNullable<RunResult['profile']>): InferenceSession.ProfileEntry[] {
-  const origin = began - performance.timeOrigin;
-  return steps.map(({ node: name, opType, kernel, shape, start, microseconds, macs }) => {
-    performance.measure(`tractlet: ${opType} ${name}`, {
-      // The clocks of two threads may be a little apart, and no measure may start before the page.
-      start: Math.max(0, origin + start / 1000),
-      duration: microseconds / 1000,
-      detail: { kernel, shape, macs },
-    });
-    // Clocks do not tell less than a tenth apart.
-    return { name, opType, kernel, shape, microseconds: Math.round(10 * microseconds) / 10, macs };
-  });
 }
 
 /** Names of outputs from a list or the keys of an object. */

@@ -1,9 +1,8 @@
 // Whatever names or holds a file, in the form in which it is posted to the runtime.
 
-import { describe, failure, fromObject, tagOf } from './errors.js';
-import { builtin, headOf, isNode, networkError } from './loader.js';
+import { describe, failure, tagOf } from './errors.js';
+import { builtin, isNode } from './fetching.js';
 import type { Source } from './protocol.js';
-import { asBytes, copyBytes } from './tensor.js';
 
 /** Where a file comes from: an address (in Node also a path), an HTTP request or answer, or its contents. */
 export type FileSource = URL | string | Request | Response | Blob | ArrayBufferView | ArrayBufferLike | ReadableStream<Uint8Array>;
@@ -20,27 +19,7 @@ export async function toSource(input: FileSource, what: string, worker: boolean,
     const url = resolve(typeof input === 'string' ? input : (input as URL).href, what);
     return { file: fileName(url) || what, url };
   }
-  switch (tag) {
-    case 'Request':
-      return answer(await fetchRequest(input as Request, signal), what, worker);
-    case 'Response':
-      return answer(input as Response, what, worker);
-    case 'ReadableStream':
-      return { file: what, body: await portableStream(input as ReadableStream<Uint8Array>, worker) };
-    case 'Blob':
-    case 'File':
-      return { file: (input as { name?: string }).name ?? what, body: input as Blob };
-    default:
-      if (ArrayBuffer.isView(input) || tag === 'ArrayBuffer' || tag === 'SharedArrayBuffer') {
-        const contents = input as ArrayBufferView | ArrayBufferLike;
-        return { file: what, body: copyBytes(contents) };
-      }
-      throw failure('INVALID_OPTION', `The ${what} cannot be loaded from ${input as unknown === null ? 'null' : tag}`, {
-        expected: 'URL, string, Request, Response, Blob, ArrayBuffer, typed array or ReadableStream',
-        actual: tag,
-        hint: 'Pass its address, or its contents as bytes, a Blob or a stream.',
-      });
-  }
+  return (await import('./contents.js')).toContents(input as Exclude<FileSource, string | URL>, what, worker, signal);
 }
 
 /** What has to be given away when the source is posted. */
@@ -70,42 +49,4 @@ function resolve(address: string, what: string): string {
 export function fileName(url: string): string {
   if (/^(data|blob):/.test(url)) return '';
   return url.split(/[?#]/)[0]?.split('/').pop() ?? '';
-}
-
-async function fetchRequest(request: Request, signal: AbortSignal | undefined): Promise<Response> {
-  try {
-    return await fetch(request, signal ? { signal } : {});
-  } catch (cause) {
-    signal?.throwIfAborted();
-    throw fromObject(networkError(`${request.url} could not be fetched`, cause));
-  }
-}
-
-async function answer(response: Response, what: string, worker: boolean): Promise<Source> {
-  if (response.bodyUsed) {
-    throw failure('INVALID_OPTION', `The answer for the ${what} has been read already`, { hint: 'Pass response.clone(), or fetch it again.' });
-  }
-  const url = response.url === '' ? undefined : response.url;
-  const body = response.body ? await portableStream(response.body, worker) : new Uint8Array();
-  return { file: (url === undefined ? '' : fileName(url)) || what, url, body, head: headOf(response) };
-}
-
-/** A stream that can be posted; its contents where streams cannot. */
-async function portableStream(stream: ReadableStream<Uint8Array>, worker: boolean): Promise<ReadableStream<Uint8Array> | Uint8Array> {
-  if (stream.locked) {
-    throw failure('INVALID_OPTION', 'The stream is being read by someone else', { hint: 'Pass one branch of stream.tee().' });
-  }
-  if (!worker || canTransferStreams()) return stream;
-  return asBytes(await new Response(stream).arrayBuffer());
-}
-
-/** Safari cannot give streams away. */
-function canTransferStreams(): boolean {
-  try {
-    const probe = new ReadableStream();
-    structuredClone(probe, { transfer: [probe] });
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -1,7 +1,8 @@
 // Pictures of tensors. Loaded with the first one.
 
 import { failure, specific } from './errors.js';
-import { checkSize } from './image-checks.js';
+import { isUsable } from './image-checks.js';
+import { unusable } from './image-errors.js';
 import type { Tensor } from './tensor.js';
 
 /** Where the channels of each format are in a pixel of RGBA. */
@@ -29,11 +30,7 @@ export function toImageData(tensor: Tensor, options: Tensor.ImageOptions = {}): 
     });
   }
   if (type === 'string') throw failure('INPUT_TYPE', 'A string tensor is no picture');
-  try {
-    checkSize(width, height);
-  } catch (error) {
-    throw specific(error);
-  }
+  if (!isUsable(width, height)) throw specific(unusable(width, height));
   if (typeof ImageData === 'undefined') {
     throw failure('UNSUPPORTED_ENVIRONMENT', 'There is no ImageData here', { hint: 'Read tensor.data, or do this in a browser.' });
   }

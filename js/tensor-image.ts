@@ -2,8 +2,8 @@
 
 import { Client } from './client.js';
 import { InferenceError, specific } from './errors.js';
-import { unreadable } from './image-checks.js';
 import { closeImage, type ImageSource, toPortable, transferOfImage } from './image.js';
+import { imageError } from './load-more.js';
 import { abortable, checkOptions, invalid } from './options.js';
 import type { Source } from './protocol.js';
 import { toSource, transferOf } from './source.js';
@@ -108,6 +108,6 @@ export async function fromImage(image: ImageSource, options: Tensor.FromImageOpt
     return await abortable(make(), signal);
   } catch (error) {
     // Bitmaps of another origin cannot even be posted.
-    throw specific(error instanceof DOMException && error.name === 'DataCloneError' ? unreadable(error) : error);
+    throw specific(error instanceof DOMException && error.name === 'DataCloneError' ? await imageError('IMAGE_DECODE', 'unreadable', error) : error);
   }
 }

@@ -1,6 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 // Tensors, as in onnxruntime-common. Only data: all arithmetic is in the wasm modules.
 
+import { asBytes, copyBytes } from './bytes.js';
 import { failure, tagOf } from './errors.js';
 import type { ImageSource } from './image.js';
 import type { FileSource } from './source.js';
@@ -356,16 +357,6 @@ class TensorImpl implements Tensor {
 
 /** Makes tensors, of data or of pictures. */
 export const Tensor = TensorImpl as unknown as TensorConstructor;
-
-/** Fresh bytes with the contents of a view or buffer; also of shared memory and of Node's Buffer. */
-export function copyBytes(source: ArrayBufferView | ArrayBufferLike): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(asBytes(source));
-}
-
-/** The bytes of a view or buffer, in place. */
-export function asBytes(source: ArrayBufferView | ArrayBufferLike): Uint8Array {
-  return ArrayBuffer.isView(source) ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength) : new Uint8Array(source);
-}
 
 /**
  * A feed as it goes to the engine, with a copy of its data; with `transfer`, the data itself where it has a buffer of its

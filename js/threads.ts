@@ -1,6 +1,5 @@
-// An engine whose work several threads share: this one, and helpers in workers of their own, on one memory. Loaded only
-// where that is possible, see whyOne in runtime.ts; imports nothing of what every page loads, which would only be cut into
-// more files.
+// An engine whose work several threads share: this one, and helpers in workers of their own, on one memory. Used only
+// where that is possible, see whyOne in runtime.ts.
 
 import type { EngineModule, Exports } from './wasm-modules.js';
 

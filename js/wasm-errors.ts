@@ -1,7 +1,6 @@
 // Says why a WebAssembly module could not be loaded. Loaded when one could not.
 
-import { describe, InferenceError, toObject } from './errors.js';
-import type { Source } from './protocol.js';
+import { codeOf, describe, type ErrorObject, InferenceError, toObject } from './errors.js';
 
 const HINT =
   'Serve compiler.wasm and all engine*.wasm of the package next to its JavaScript, or say where they are: ' +
@@ -9,11 +8,15 @@ const HINT =
 
 /** The error of a module that was not to be had. */
 export function explain(cause: unknown, name: string, hasSimd: boolean): InferenceError {
-  if (cause instanceof InferenceError) {
+  // Its class may be that of another bundle.
+  if (codeOf(cause)) {
+    const { code, message } = cause as ErrorObject;
+    let { hint } = cause as ErrorObject;
     // What is wrong with the file itself is said there already.
-    const own = ['HTML_RESPONSE', 'INTEGRITY', 'INVALID_OPTION', 'UNSUPPORTED_ENVIRONMENT'].includes(cause.code);
-    const hint = own && cause.code !== 'HTML_RESPONSE' || cause.code === 'WASM_LOAD' && cause.hint ? cause.hint : HINT;
-    return new InferenceError(own ? cause.code : 'WASM_LOAD', cause.message, { ...toObject(cause), hint, cause });
+    const own = ['HTML_RESPONSE', 'INTEGRITY', 'INVALID_OPTION', 'UNSUPPORTED_ENVIRONMENT'].includes(code);
+    if (code === 'WASM_LOAD') hint ||= HINT;
+    else if (!own || code === 'HTML_RESPONSE') hint = HINT;
+    return new InferenceError(own ? code : 'WASM_LOAD', message, { ...toObject(cause), hint, cause });
   }
   const message = describe(cause);
   if (cause instanceof WebAssembly.CompileError && !hasSimd) {
@@ -30,8 +33,8 @@ export function explain(cause: unknown, name: string, hasSimd: boolean): Inferen
 }
 
 /** The error of a file that is no module. */
-export function notWasm(bytes: Uint8Array, source: Source): InferenceError {
-  return new InferenceError('WASM_LOAD', `${source.url ?? source.file} is not a WebAssembly module`, {
+export function notWasm(bytes: Uint8Array, name: string): InferenceError {
+  return new InferenceError('WASM_LOAD', `${name} is not a WebAssembly module`, {
     expected: '00 61 73 6d',
     actual: Array.from(bytes.subarray(0, 4), (byte) => byte.toString(16).padStart(2, '0')).join(' '),
   });

@@ -2,7 +2,10 @@
 // once per thread; instances are made per session.
 
 import { isEmbedded } from './embedded.js';
-import { headOf, load } from './loader.js';
+import { describe } from './errors.js';
+import { headOf } from './fetching.js';
+import { more } from './load-more.js';
+import { load } from './loader.js';
 import type { Emit, Source, WasmName, WasmSources } from './protocol.js';
 
 type File = 'engine' | 'engine-relaxed' | 'engine-threads' | 'engine-relaxed-threads' | 'compiler';
@@ -58,6 +61,7 @@ function addressOf(file: File): URL {
 }
 
 async function compile(source: Source, emit?: Emit): Promise<WebAssembly.Module> {
+  const name = source.url ?? source.file;
   try {
     let from = source;
     // A hash is of the whole file: then it cannot be compiled while it comes in.
@@ -72,10 +76,10 @@ async function compile(source: Source, emit?: Emit): Promise<WebAssembly.Module>
     }
     if (INLINE && isEmbedded(from)) from = { ...from, body: from.body.stream().pipeThrough(new DecompressionStream('gzip')) };
     const bytes = await load(from, { kind: 'wasm', emit });
-    if (String.fromCharCode(...bytes.subarray(0, 4)) !== '\0asm') throw (await import('./wasm-errors.js')).notWasm(bytes, source);
+    if (String.fromCharCode(...bytes.subarray(0, 4)) !== '\0asm') throw (await more('WASM_LOAD', `${name} is not a WebAssembly module`)).notWasm(bytes, name);
     return await WebAssembly.compile(bytes as Uint8Array<ArrayBuffer>);
   } catch (cause) {
-    throw (await import('./wasm-errors.js')).explain(cause, source.url ?? source.file, hasSimd());
+    throw (await more('WASM_LOAD', `${name} could not be loaded (${describe(cause)})`)).explain(cause, name, hasSimd());
   }
 }
 

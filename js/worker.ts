@@ -37,5 +37,3 @@ scope.addEventListener('messageerror', () => {
   throw new Error('a message could not be read');
 });
 scope.postMessage({ tractlet: 'hello' }, []);
-// Most sessions want it next: it comes while the page answers. Those that do will say what went wrong.
-import('./cached.js').catch(() => undefined);

@@ -1,10 +1,11 @@
 // How the TypeScript in js/ becomes dist/*.js. scripts/build.mjs and tests/js/lib/bundle.mjs both call this, so that the
 // tests run what is published.
 
-import { readFileSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { basename, dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
+import { shrinkGlue } from './glue.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 
@@ -19,6 +20,17 @@ const defaultGlue = {
 const glueExports = {
   engine: ['default', 'version', 'EngineSession', 'preprocess', 'classify', 'classifySmoothed', 'setThreads', 'help', 'helperFailed'],
   compiler: ['default', 'CompiledModel'],
+};
+
+/** What wasm-bindgen has written, made smaller; the tests have glue of another make. */
+const wasmBindgen = {
+  name: 'wasm-bindgen',
+  setup(build) {
+    build.onLoad({ filter: /\.js$/ }, ({ path }) => {
+      const text = readFileSync(path, 'utf8');
+      return { contents: text.includes('__wbg_get_imports') ? shrinkGlue(text) : text };
+    });
+  },
 };
 
 /**
@@ -39,13 +51,14 @@ function gluePlugin(glue, esbuild) {
         const { outputFiles } = await esbuild.build({
           stdin: { contents: `export { ${names.join(', ')} } from ${JSON.stringify(file)};`, resolveDir: root },
           bundle: true,
-          format: 'cjs',
+          format: 'esm',
           target: 'es2022',
           write: false,
+          plugins: [wasmBindgen],
         });
-        // CommonJS output is plain statements that assign to `module.exports`: it can stand inside a function.
-        const contents = `export default function () { const module = {};\n${outputFiles[0].text}\nreturn module.exports; }`;
-        return { contents, watchFiles: [file] };
+        // But for its exports, which come last, it can stand inside a function.
+        const contents = outputFiles[0].text.replace(/^export \{([^}]*)\};\s*$/m, (_, list) => `return {${list.replace(/(\w+) as (\w+)/g, '$2: $1')}};`);
+        return { contents: `export default function () {\n${contents}\n}`, watchFiles: [file] };
       });
     },
   };
@@ -74,16 +87,50 @@ const publicInterface = {
 };
 
 /**
- * The options for `esbuild.build`.
- *
- * @param esbuild the esbuild module
- * @param options.outdir where the files go (default dist/)
- * @param options.glue paths of the wasm glue, for tests
+ * What index.js imports lies in one file: it is a quarter smaller, compressed, than many. esbuild makes a file of whatever
+ * the same files need; so what is loaded later has to need all of it.
  */
-export function esbuildOptions(esbuild, { outdir = resolve(root, 'dist'), glue = defaultGlue } = {}) {
+const oneChunk = {
+  name: 'one-chunk',
+  setup(build) {
+    const folder = resolve(root, 'js');
+    const sources = readdirSync(folder).filter((name) => name.endsWith('.ts')).map((name) => readFileSync(resolve(folder, name), 'utf8'));
+    const later = new Set(sources.flatMap((text) => [...text.matchAll(/\bimport\('\.\/([\w-]+)\.js'\)/g)].map(([, name]) => name)));
+    build.onLoad({ filter: /\.ts$/ }, ({ path }) =>
+      (dirname(path) === folder && later.has(basename(path, '.ts')) ? { contents: `${readFileSync(path, 'utf8')}\nimport './index.js';`, loader: 'ts' } : undefined));
+  },
+};
+
+/** Tells bundlers to leave an `import()` of a computed address alone. Minified, the script has no comments. */
+const ownImports = {
+  name: 'own-imports',
+  setup(build) {
+    const { write = true } = build.initialOptions;
+    build.initialOptions.write = false;
+    build.onEnd(({ outputFiles = [] }) => {
+      for (const file of outputFiles) {
+        const text = file.text.replace(/\bimport\((?=\w)/g, 'import(/*webpackIgnore:true*//*turbopackIgnore:true*//*@vite-ignore*/');
+        file.contents = Buffer.from(text);
+        if (!write) continue;
+        mkdirSync(dirname(file.path), { recursive: true });
+        writeFileSync(file.path, file.contents);
+      }
+    });
+  },
+};
+
+/** index.js imports runtime.js as it is, see `runtimeOptions`; what is only for runtimes (js/more.ts) is left out altogether. */
+const runtimeApart = {
+  name: 'runtime-apart',
+  setup(build) {
+    build.onResolve({ filter: /^\.\/(runtime|more)\.js$/ }, ({ path }) => ({ path, external: true }));
+  },
+};
+
+/** What all builds of the package have in common. */
+function common(esbuild, { outdir = resolve(root, 'dist'), glue = defaultGlue } = {}) {
   return {
     absWorkingDir: root,
-    entryPoints: ['js/index.ts', 'js/ort.ts', 'js/runtime.ts'],
     outdir,
     bundle: true,
     format: 'esm',
@@ -95,10 +142,22 @@ export function esbuildOptions(esbuild, { outdir = resolve(root, 'dist'), glue =
     // What two files share, and what is only loaded when it is needed, gets a file of its own.
     splitting: true,
     chunkNames: '[name]-[hash]',
-    define: { INLINE: 'false' },
-    plugins: [publicInterface, gluePlugin(glue, esbuild), embeddedPlugin()],
+    define: { INLINE: 'false', WORKER: 'false' },
+    plugins: [gluePlugin(glue, esbuild), embeddedPlugin()],
     logLevel: 'warning',
   };
+}
+
+/**
+ * The options for what pages import.
+ *
+ * @param esbuild the esbuild module
+ * @param options.outdir where the files go (default dist/)
+ * @param options.glue paths of the wasm glue, for tests
+ */
+export function esbuildOptions(esbuild, options) {
+  const base = common(esbuild, options);
+  return { ...base, entryPoints: ['js/index.ts', 'js/ort.ts'], ignoreAnnotations: true, plugins: [publicInterface, runtimeApart, oneChunk, ...base.plugins] };
 }
 
 /** Packages that are part of the command; their licences go into dist/cli-licenses.txt. */
@@ -136,15 +195,29 @@ export function cliOptions(_esbuild, { outfile = resolve(root, 'dist/cli.js') } 
 }
 
 /**
- * The options for the worker: one file, without `import()`. Bundlers make a classic script of it, in which some (Vite up to
- * 7, by default) take no `import()`; and those that only copy files copy this one alone.
+ * The options for the runtime of the calling thread. It is a build of its own, and so is the worker: what it had in common
+ * with index.js would become files that pages with a worker load as well, a few lines of each used.
+ */
+export function runtimeOptions(esbuild, options) {
+  return { ...common(esbuild, options), entryPoints: ['js/runtime.ts'] };
+}
+
+/**
+ * The options for the worker: one file, without an `import()` that bundlers see (js/load-more.ts). They make a classic script
+ * of it, in which some (Vite up to 7, by default) take none; and those that only copy files copy it as it is.
  */
 export function workerOptions(esbuild, options) {
-  return { ...esbuildOptions(esbuild, options), entryPoints: ['js/worker.ts'], splitting: false };
+  const base = common(esbuild, options);
+  return { ...base, entryPoints: ['js/worker.ts'], splitting: false, define: { ...base.define, WORKER: 'true' }, plugins: [...base.plugins, ownImports] };
+}
+
+/** The options for what the worker loads when it is needed. */
+export function workerMoreOptions(esbuild, options) {
+  return { ...common(esbuild, options), entryPoints: ['js/worker-more.ts'], splitting: false };
 }
 
 /** What is one file, with no other beside it that bundlers would look for. */
-const alone = { splitting: false, define: { INLINE: 'true', 'import.meta.url': '"tractlet:inline"' } };
+const alone = { splitting: false, define: { INLINE: 'true', WORKER: 'false', 'import.meta.url': '"tractlet:inline"' } };
 
 /**
  * The options for `tractlet/inline`: one file with the worker, the engine and the compiler in it.
@@ -154,7 +227,7 @@ const alone = { splitting: false, define: { INLINE: 'true', 'import.meta.url': '
  * @param options.glue paths of the wasm glue, for tests
  */
 export function inlineOptions(esbuild, { outdir = resolve(root, 'dist'), glue = defaultGlue } = {}) {
-  const base = { ...esbuildOptions(esbuild, { outdir, glue }), ...alone };
+  const base = { ...common(esbuild, { outdir, glue }), ...alone };
   const textOf = async (name) => {
     if (name.endsWith('.wasm')) return gzipSync(readFileSync(resolve(outdir, name)), { level: 9 }).toString('base64');
     const { outputFiles } = await esbuild.build({ ...base, entryPoints: ['js/worker.ts'], format: 'iife', write: false });
@@ -173,11 +246,11 @@ export function inlineOptions(esbuild, { outdir = resolve(root, 'dist'), glue = 
  */
 export function commonJsOptions(esbuild, { outdir = resolve(root, 'dist/cjs'), glue = defaultGlue } = {}) {
   return {
-    ...esbuildOptions(esbuild, { outdir, glue }),
+    ...common(esbuild, { outdir, glue }),
     entryPoints: ['js/index.ts'],
     format: 'cjs',
     splitting: false,
-    define: { INLINE: 'false', 'import.meta.url': 'moduleUrl' },
+    define: { INLINE: 'false', WORKER: 'false', 'import.meta.url': 'moduleUrl' },
     banner: { js: 'const moduleUrl = new URL("../index.js", require("node:url").pathToFileURL(__filename)).href;' },
   };
 }

@@ -230,10 +230,10 @@ const COMMON_JS = join(DIST, 'cjs');
 
 async function buildJavaScript() {
   const glue = Object.keys(MODULES).filter((name) => !MODULES[name].glueOf).map((name) => join(WASM, name, `${MODULES[name].feature}.js`));
-  const config = ['esbuild.mjs', 'tsconfig.json'].map((name) => join(CONFIG, name));
+  const config = ['esbuild.mjs', 'glue.mjs', 'tsconfig.json'].map((name) => join(CONFIG, name));
   const inputs = [join(ROOT, 'js'), ...glue, ...config, SELF, join(ROOT, 'package-lock.json'), join(ROOT, 'scripts/lib/package-files.mjs')];
   const key = inputKey(inputs, { entries: entries() });
-  const names = ['index.js', 'ort.js', 'runtime.js', 'worker.js', 'cli.js', 'cjs/index.js', 'index.d.ts', 'ort.d.ts', 'cjs/index.d.ts'];
+  const names = ['index.js', 'ort.js', 'runtime.js', 'worker.js', 'worker-more.js', 'cli.js', 'cjs/index.js', 'index.d.ts', 'ort.d.ts', 'cjs/index.d.ts'];
   const outputs = names.map((name) => join(DIST, name));
   if (isFresh('js', key, outputs)) {
     upToDate('dist/*.js', 'up to date');
@@ -243,7 +243,7 @@ async function buildJavaScript() {
     await task('JavaScript: esbuild', async () => {
       for (const name of readdirSync(DIST)) if (name.endsWith('.js')) rmSync(join(DIST, name));
       rmSync(COMMON_JS, { recursive: true, force: true });
-      await bundle('esbuildOptions', 'workerOptions', 'commonJsOptions', 'cliOptions');
+      await bundle('esbuildOptions', 'runtimeOptions', 'workerOptions', 'workerMoreOptions', 'commonJsOptions', 'cliOptions');
       chmodSync(join(DIST, 'cli.js'), 0o755);
       await writeLicences();
     });

@@ -1,5 +1,5 @@
 // What a page downloads may not grow unnoticed: pkg-config/budgets.json says how large each file of dist/ may be, compressed.
-import { readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { brotli } from './brotli.mjs';
 import { CONFIG, DIST } from './paths.mjs';
@@ -17,20 +17,22 @@ function closure(names) {
   return [...found];
 }
 
+const budgets = () => Object.entries(JSON.parse(readFileSync(join(CONFIG, 'budgets.json'), 'utf8')));
+
+/** Budgets that are about several files, by name: which files of dist/ those are. */
+export function budgetFiles() {
+  return Object.fromEntries(budgets().flatMap(([name, { entries }]) => (entries ? [[name, closure(entries)]] : [])));
+}
+
 /**
  * One result per budget: { name, bytes, limit }. A budget is about one file, or about what the files of its list
- * `entries` load without being asked for more. A `*` in a name stands for the hash that esbuild puts there.
+ * `entries` load without being asked for more; that it is what pages load is tested in tests/e2e/size.test.mjs.
  */
 export async function measureBudgets() {
-  const budgets = JSON.parse(readFileSync(join(CONFIG, 'budgets.json'), 'utf8'));
-  const files = readdirSync(DIST);
   const results = [];
-  for (const [name, { brotliBytes: limit, entries }] of Object.entries(budgets)) {
-    const wanted = (entries ?? [name]).map((pattern) => {
-      const [start, end] = pattern.split('*');
-      return end === undefined ? pattern : files.find((file) => file.startsWith(start) && /^[A-Z0-9]{8}$/.test(file.slice(start.length, -end.length)));
-    });
-    const matching = wanted.every((file) => files.includes(file)) ? closure(wanted) : [];
+  for (const [name, { brotliBytes: limit, entries }] of budgets()) {
+    const wanted = entries ?? [name];
+    const matching = wanted.every((file) => existsSync(join(DIST, file))) ? closure(wanted) : [];
     let bytes = 0;
     for (const file of matching) bytes += (await brotli(join(DIST, file))).length;
     results.push({ name, bytes: matching.length > 0 ? bytes : undefined, limit });

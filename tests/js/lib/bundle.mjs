@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { after } from 'node:test';
 import * as esbuild from 'esbuild';
-import { esbuildOptions, workerOptions } from '../../../pkg-config/esbuild.mjs';
+import { esbuildOptions, runtimeOptions, workerMoreOptions, workerOptions } from '../../../pkg-config/esbuild.mjs';
 import { wasmModule } from './wasm.mjs';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
@@ -17,7 +17,7 @@ export async function buildPackage() {
   const outdir = await mkdtemp(resolve(root, '.cache/tests-js-'));
   after(() => rm(outdir, { recursive: true, force: true }));
   const glue = { engine: resolve(fakes, 'engine.js'), compiler: resolve(fakes, 'compiler.js') };
-  for (const options of [esbuildOptions, workerOptions]) await esbuild.build(options(esbuild, { outdir, glue }));
+  for (const options of [esbuildOptions, runtimeOptions, workerOptions, workerMoreOptions]) await esbuild.build(options(esbuild, { outdir, glue }));
   await writeFile(resolve(outdir, 'engine.wasm'), wasmModule(1));
   await writeFile(resolve(outdir, 'engine-relaxed.wasm'), wasmModule(3));
   await writeFile(resolve(outdir, 'compiler.wasm'), wasmModule(2));
@@ -34,8 +34,8 @@ export async function copyPackage(from, name) {
 
 /** One file of js/ by itself, without what it would load later. */
 export async function buildModule(file) {
-  const later = { name: 'later', setup: (build) => build.onResolve({ filter: /^\./ }, ({ kind, path }) => (kind === 'dynamic-import' ? { path, external: true } : undefined)) };
+  const later = { name: 'later', setup: (build) => build.onResolve({ filter: /^\./ }, ({ kind, path }) => (kind === 'dynamic-import' && !path.endsWith('-errors.js') ? { path, external: true } : undefined)) };
   const entryPoints = [resolve(root, 'js', file)];
-  const { outputFiles } = await esbuild.build({ entryPoints, bundle: true, format: 'esm', platform: 'neutral', write: false, plugins: [later] });
+  const { outputFiles } = await esbuild.build({ entryPoints, bundle: true, format: 'esm', platform: 'neutral', write: false, define: { INLINE: 'false', WORKER: 'false' }, plugins: [later] });
   return import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString('base64')}`);
 }

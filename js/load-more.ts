@@ -1,0 +1,63 @@
+// Loads what most sessions do without (more.ts).
+
+import { describe, type ErrorCode, InferenceError } from './errors.js';
+import type * as ImageErrors from './image-errors.js';
+import type * as MoreModule from './more.js';
+import type * as Problems from './problems.js';
+
+type More = typeof MoreModule;
+
+/** The worker's scope, once worker-more.js has run. */
+export type WithMore = typeof globalThis & { tractletMore?: More };
+
+/**
+ * The functions of more.ts.
+ *
+ * A worker is one file for bundlers, some of which make a classic script of it that they cannot split, and others copy it as
+ * it is. So it loads this as it does the wasm modules: by an address that bundlers see, with an `import()` that they
+ * are told to leave alone (pkg-config/esbuild.mjs).
+ *
+ * @param code of the error that is to be explained
+ * @param message what is said of it when there is nothing to explain it
+ * @throws LoadError `NETWORK_ERROR` where worker-more.js is not to be had and there is no such error
+ */
+export async function more(code?: ErrorCode, message?: string): Promise<More> {
+  if (!WORKER) return import('./more.js');
+  const scope = globalThis as WithMore;
+  const { href } = new URL('./worker-more.js', import.meta.url);
+  try {
+    if (!scope.tractletMore) await import(href);
+    if (scope.tractletMore) return scope.tractletMore;
+    throw new Error('it is another file');
+  } catch (cause) {
+    throw new InferenceError(code ?? 'NETWORK_ERROR', message ?? `${href} could not be loaded (${describe(cause)})`, {
+      hint: `Serve worker-more.js of the package next to worker.js${message === undefined ? '' : `: ${href}, which says more of this, could not be loaded`}.`,
+      cause,
+    });
+  }
+}
+
+/** The error that a function of a module makes. */
+function make<K extends string>(module: Record<K, unknown>, name: K, about: unknown[]): InferenceError {
+  return (module[name] as (...about: unknown[]) => InferenceError)(...about);
+}
+
+/** What is said where nothing better can be loaded. */
+const shortly = (name: string, [subject]: unknown[]): string => `${name}: ${String(subject)}`;
+
+type About<F> = F extends (...about: infer A) => unknown ? A : never;
+
+/** An error of problems.ts; the code is for when that is not to be had. */
+export async function problem<K extends keyof typeof Problems>(code: ErrorCode, name: K, ...about: About<(typeof Problems)[K]>): Promise<InferenceError> {
+  return make((await more(code, shortly(name, about))).problems, name, about);
+}
+
+/** An error of image-errors.ts, which pages have in a file of its own; the code is for when that is not to be had. */
+export async function imageError<K extends keyof typeof ImageErrors>(code: ErrorCode, name: K, ...about: About<(typeof ImageErrors)[K]>): Promise<InferenceError> {
+  const short = shortly(name, about);
+  try {
+    return make(WORKER ? (await more(code, short)).imageErrors : await import('./image-errors.js'), name, about);
+  } catch (cause) {
+    return new InferenceError(code, short, { cause });
+  }
+}
