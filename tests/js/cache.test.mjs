@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { buildModule, buildPackage } from './lib/bundle.mjs';
-import { image, INPUT, plan } from './lib/models.mjs';
-import { encodePlan } from './fake-glue/format.js';
+import { image, imagePlan, INPUT, plan } from './lib/models.mjs';
+import { encodeModel, encodePlan } from './fake-glue/format.js';
 import { serve } from './lib/server.mjs';
 import { installWindow } from './lib/window.mjs';
 
@@ -77,6 +77,22 @@ for (const worker of [false, true]) {
       await written(cache, before + 1);
       await session.release();
     };
+
+    test('a plan is no reason to look for another; an .onnx file that is called one is compiled, and its plan kept', async () => {
+      for (const [bytes, isPlan] of [[imagePlan(), true], [encodeModel(image()), false]]) {
+        const { address } = await site(bytes);
+        const cache = memoryCache();
+        const asked = [];
+        const { match } = cache;
+        cache.match = (request) => { asked.push(decodeURIComponent(request)); return match(request); };
+        const session = await InferenceSession.create(address, { cache, worker });
+        await written(cache, isPlan ? 1 : 3);
+        await session.release();
+        const plans = (list) => list.map(decodeURIComponent).filter((key) => /plan (of )?\[/.test(key)).length;
+        assert.equal(plans(asked) > 0, !isPlan);
+        assert.equal(plans(cache.puts), isPlan ? 0 : 2);
+      }
+    });
 
     test('an address is asked for again, and sent again only when it has changed', async () => {
       const { address, file, log } = await site(plan('double'));
