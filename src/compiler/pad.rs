@@ -60,7 +60,7 @@ impl Expansion for Pad {
         solver.equals(&inputs[0].datum_type, &outputs[0].datum_type)?;
         solver.equals(&inputs[0].rank, &outputs[0].rank)?;
         solver.equals(&inputs[1].rank, 1)?;
-        if let Some(constant) = self.constant {
+        if let Some(constant) = self.constant.filter(|_| self.mode == Mode::Constant) {
             solver.equals(&inputs[0].datum_type, &inputs[constant].datum_type)?;
         }
         let sizes = move |solver: &mut Solver<'r>, rank: i64, pads: &Tensor, axes: Option<&Tensor>| {

@@ -93,15 +93,10 @@ fn check<'a>(input: &'a ValueInfo, tensor: &Tensor, symbols: &mut HashMap<&'a st
         match declared {
             Dim::Fixed(n) if *n != size => {
                 let permuted = {
-                    let mut a: Vec<usize> = tensor.shape().to_vec();
-                    let mut b: Vec<usize> = input
-                        .shape
-                        .iter()
-                        .filter_map(|d| if let Dim::Fixed(n) = d { Some(*n) } else { None })
-                        .collect();
-                    a.sort_unstable();
-                    b.sort_unstable();
-                    a == b
+                    // Sizes are few; sorting them takes more code.
+                    let given = |size: usize| tensor.shape().iter().filter(|&&d| d == size).count();
+                    let wanted = |size: usize| input.shape.iter().filter(|d| **d == Dim::Fixed(size)).count();
+                    tensor.shape().iter().all(|&d| given(d) == wanted(d))
                 };
                 return Err(wrong(format!("dimension {at} of the input \"{name}\" must be {n}, not {size}"))
                     .with_hint(if permuted {

@@ -97,7 +97,15 @@ fn loops(shape: &[usize], from: Place, to: Place, lens: [usize; 2]) -> Option<Lo
     let mut loops = Loops::new(shape, [from.strides, to.strides])?;
     loops.check(0, from.offset, lens[0]);
     loops.check(1, to.offset, lens[1]);
-    loops.0.sort_by(|a, b| b.steps[1].cmp(&a.steps[1]));
+    // There are few, and a sort of the standard library is much code.
+    for i in 1..loops.0.len() {
+        for j in (1..=i).rev() {
+            if loops.0[j - 1].steps[1] >= loops.0[j].steps[1] {
+                break;
+            }
+            loops.0.swap(j - 1, j);
+        }
+    }
     loops.merge();
     Some(loops)
 }

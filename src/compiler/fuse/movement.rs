@@ -55,6 +55,10 @@ fn on_quanta(
         node.input.get(1)?;
         let mode = attribute(node, "mode").map_or(&b"constant"[..], |a| &a.s);
         if mode != b"constant" {
+            // A number that nothing is padded with.
+            if let Some(number) = moved.input.get_mut(2) {
+                number.clear();
+            }
             return Some(moved);
         }
         let value = match node.input.get(2).filter(|n| !n.is_empty()) {
