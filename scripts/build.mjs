@@ -21,6 +21,7 @@ import { WASM_TARGET, rustEnvironment, sourceToolchain, stdSourceFolder, toolcha
 import { inputKey, isFresh, removeStamp, writeStamp } from './lib/stamps.mjs';
 import { TOOL_VERSIONS, findCargoTool } from './lib/tools.mjs';
 import { nameBySimilarity } from './lib/wasm-order.mjs';
+import { trapInPlaceOf } from './lib/wasm-stubs.mjs';
 import { FOR_BUILD, setup } from './setup.mjs';
 
 const RELAXED = { rustflags: ['-C', 'target-feature=+relaxed-simd'], wasmFeatures: ['relaxed-simd'] };
@@ -76,6 +77,17 @@ const MODULES = {
         ...Object.fromEntries(['core', 'data', 'extra', 'hir', 'linalg', 'nnef', 'onnx', 'onnx-opl'].map((name) => [`release.package.tract-${name}`, ['-Zfmt-debug=none']])),
       },
     },
+    unused: [
+      // Nobody asks tract what a model costs, to describe its operators, or to put numbers in place of symbols: plans are made
+      // for shapes that are known.
+      /^<.* as tract_core::ops::TypedOp>::(cost|set_symbols)$/,
+      /^<.* as tract_core::ops::Op>::info$/,
+      // Operators that src/compiler/registry.rs puts others in place of, and what only they lead to.
+      /^<tract_onnx::ops::logic::If as .*>::(eval|infer|infer_facts|to_typed)$/,
+      /^<tract_core::ops::logic::ite::IfThenElse as .*>::(eval|output_facts|declutter)$/,
+      /^<tract_onnx::ops::quant::(QuantizeLinear|DequantizeLinear|DynamicQuantizeLinear)\w* as .*>::(wire|rules|eval)$/,
+      /^<tract_core::ops::cnn::conv::conv::Conv>::wire_as_quant_im2col$/,
+    ],
     // Nothing lies below address 1024 but the end of the stack.
     wasmOpt: ['-Oz', '--low-memory-unused'],
     bySimilarity: true,
@@ -142,14 +154,14 @@ async function compile(name, fast) {
 
 async function buildModule(name, fast) {
   const compiled = await compile(name, fast);
-  const { feature, wasmOpt, bySimilarity = false, wasmFeatures = [] } = MODULES[name];
+  const { feature, wasmOpt, unused, bySimilarity = false, wasmFeatures = [] } = MODULES[name];
   const glue = join(WASM, name);
   const shipped = join(DIST, `${name}.wasm`);
   // The name is part of what the module imports.
   const outName = feature;
   const bound = join(glue, `${outName}_bg.wasm`);
   const stamp = `wasm-${name}`;
-  const key = inputKey([compiled, SELF, join(ROOT, 'scripts/lib/wasm-order.mjs'), join(CONFIG, 'tools.json'), join(ROOT, 'package-lock.json')], { fast });
+  const key = inputKey([compiled, SELF, ...['wasm-file', 'wasm-order', 'wasm-stubs'].map((file) => join(ROOT, `scripts/lib/${file}.mjs`)), join(CONFIG, 'tools.json'), join(ROOT, 'package-lock.json')], { fast });
   if (isFresh(stamp, key, [shipped, bound, join(glue, `${outName}.js`)])) return upToDate(`dist/${name}.wasm`, 'up to date');
   removeStamp(stamp);
 
@@ -168,7 +180,12 @@ async function buildModule(name, fast) {
       const features = ['--mvp-features', ...[...WASM_FEATURES, ...wasmFeatures].map((feature) => `--enable-${feature}`)];
       const optimise = (input, passes) =>
         exec(process.execPath, [join(ROOT, 'node_modules/binaryen/bin/wasm-opt'), input, ...passes, ...features, '--strip-producers', '-o', partial]);
-      await optimise(bound, wasmOpt);
+      let input = bound;
+      if (unused) {
+        input = join(glue, 'trapping.wasm');
+        writeFileSync(input, trapInPlaceOf(readFileSync(bound), unused));
+      }
+      await optimise(input, wasmOpt);
       if (bySimilarity) {
         const named = join(glue, 'named.wasm');
         writeFileSync(named, nameBySimilarity(readFileSync(partial)));
