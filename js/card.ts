@@ -2,7 +2,7 @@
 
 import type { InferenceError } from './errors.js';
 import { canVerify } from './integrity.js';
-import { more, problem } from './load-more.js';
+import { explaining, problem } from './load-more.js';
 import type { ClassifierSpec, Source } from './protocol.js';
 import type { Labels, ModelCard } from './types.js';
 
@@ -97,6 +97,6 @@ function integrityOf(sha256: string): string {
 }
 
 async function explain(source: Source, kind: 'card' | 'labels', cause?: unknown): Promise<InferenceError> {
-  const { notJson } = await more('INVALID_CARD', `${source.url ?? source.file} is not what it should be`);
+  const { notJson } = await explaining('INVALID_CARD', `${source.url ?? source.file} is not what it should be`);
   return notJson(source, kind, cause);
 }

@@ -7,10 +7,12 @@
 // needed, and what has taken its place is thrown away. Models that need the compiler while they run are not kept.
 
 import { openStore, type Store } from './cache.js';
+import { isCrash } from './crash.js';
 import { MAX_KEPT } from './model.js';
+import { without } from './modules.js';
 import type { OpenRequest, Source } from './protocol.js';
 import { resolveShapes } from './shapes.js';
-import type { CompiledModel, CompiledPlan, ExternalFile, Host, ModelInfo, PlanDescription, TensorObject } from './wasm-modules.js';
+import type { CompiledModel, CompiledPlan, EngineModule, EngineSession, ExternalFile, Host, ModelInfo, PlanDescription, TensorObject } from './wasm-modules.js';
 
 const VERSION = 'x-tractlet-version';
 const HASH = 'x-tractlet-sha256';
@@ -57,6 +59,19 @@ export class KeptPlans {
   /** The plan of a model whose hash was known before it was loaded. */
   async known(): Promise<Bytes | undefined> {
     return this.#key() === undefined ? undefined : this.#get();
+  }
+
+  /** The session of a plan; undefined if it is of no use. */
+  async openSession(engine: EngineModule, plan: Uint8Array): Promise<EngineSession | undefined> {
+    try {
+      const session = new engine.EngineSession(plan, undefined);
+      without(this.#request.line, 'compiler');
+      return session;
+    } catch (error) {
+      await this.drop();
+      if (isCrash(error)) throw error;
+      return undefined;
+    }
   }
 
   /** Whether the model at this address had a plan, so that the compiler will hardly be needed. */

@@ -4,6 +4,7 @@
 import { builtin, headOf, isNode, networkError } from './fetching.js';
 import { verify } from './integrity.js';
 import { more } from './load-more.js';
+import { explaining } from './load-more.js';
 import type { Emit, Source } from './protocol.js';
 import { resume } from './resume.js';
 
@@ -95,7 +96,7 @@ export async function open(source: Source, { signal }: LoadOptions, headers?: He
 export async function receive(source: Opened, options: LoadOptions): Promise<Uint8Array> {
   const { file, body, head } = source;
   if (head && (head.status < 200 || head.status > 299)) {
-    const { httpError } = await more('HTTP_ERROR', `The server answered ${head.status} for ${source.url ?? file}`);
+    const { httpError } = await explaining('HTTP_ERROR', `The server answered ${head.status} for ${source.url ?? file}`);
     throw await httpError(source);
   }
   if (source.headers) options.onHeaders?.(source.headers);
@@ -198,7 +199,7 @@ async function check(start: Uint8Array, source: Source, { kind = 'model', onHead
       ? !/^\s*[{[]/.test(text)
       : text.startsWith('\x1f\x8b') || /^\s*(<|[{[]|\xef\xbb\xbf)|^(PK|(?!TRACTLET)[ -~]{8})/.test(text);
   if (odd) {
-    const error = (await more()).wrongFile(text, source, kind);
+    const error = (await explaining()).wrongFile(text, source, kind);
     if (error) throw error;
   }
   await onHead?.(start);

@@ -3,7 +3,7 @@
 import type { InferenceError } from './errors.js';
 import type { KeptPlans } from './kept-plans.js';
 import { canVerify } from './integrity.js';
-import { more } from './load-more.js';
+import { explaining, more } from './load-more.js';
 import { isPlan, load, type LoadOptions } from './loader.js';
 import { without } from './modules.js';
 import type { OpenRequest, Source } from './protocol.js';
@@ -129,7 +129,7 @@ export class ModelFiles {
 
   /** The error of a model that does not fit into WebAssembly's memory. */
   async tooLarge(): Promise<InferenceError> {
-    return (await more()).tooLarge(this.#total());
+    return (await explaining('MODEL_TOO_LARGE', 'The model is too large to be compiled')).tooLarge(this.#total());
   }
 
   #total(): number {

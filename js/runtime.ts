@@ -259,7 +259,7 @@ export class Runtime {
 
     this.#kept = files.kept;
     options.emit?.({ status: 'compile', file: model.file });
-    const again = plan && (await openKept(engine, plan, files));
+    const again = plan && (await files.kept?.openSession(engine, plan));
     const session = again ?? (await this.#compileAll(engine, files, loaded ?? (await files.load()), () => start('compiler')));
     const info = session.info();
     this.#opened = { engine, session, info, allowNaN: request.allowNaN };
@@ -390,19 +390,6 @@ export class Runtime {
   async #preprocess(request: PreprocessRequest): Promise<Methods['preprocess'][1]> {
     if (!this.#engine) throw new Error('no engine');
     return { outputs: [await preprocess(request, this.#engine)] };
-  }
-}
-
-/** The session of a kept plan; undefined if it is of no use. */
-async function openKept(engine: EngineModule, plan: Uint8Array, { kept, request }: ModelFiles): Promise<EngineSession | undefined> {
-  try {
-    const session = new engine.EngineSession(plan, undefined);
-    without(request.line, 'compiler');
-    return session;
-  } catch (error) {
-    await kept?.drop();
-    if (isCrash(error)) throw error;
-    return undefined;
   }
 }
 

@@ -4,7 +4,7 @@
 import { isEmbedded } from './embedded.js';
 import { describe } from './errors.js';
 import { headOf } from './fetching.js';
-import { more } from './load-more.js';
+import { explaining } from './load-more.js';
 import { load } from './loader.js';
 import type { Emit, Source, WasmName, WasmSources } from './protocol.js';
 
@@ -76,10 +76,10 @@ async function compile(source: Source, emit?: Emit): Promise<WebAssembly.Module>
     }
     if (INLINE && isEmbedded(from)) from = { ...from, body: from.body.stream().pipeThrough(new DecompressionStream('gzip')) };
     const bytes = await load(from, { kind: 'wasm', emit });
-    if (String.fromCharCode(...bytes.subarray(0, 4)) !== '\0asm') throw (await more('WASM_LOAD', `${name} is not a WebAssembly module`)).notWasm(bytes, name);
+    if (String.fromCharCode(...bytes.subarray(0, 4)) !== '\0asm') throw (await explaining('WASM_LOAD', `${name} is not a WebAssembly module`)).notWasm(bytes, name);
     return await WebAssembly.compile(bytes as Uint8Array<ArrayBuffer>);
   } catch (cause) {
-    throw (await more('WASM_LOAD', `${name} could not be loaded (${describe(cause)})`)).explain(cause, name, hasSimd());
+    throw (await explaining('WASM_LOAD', `${name} could not be loaded (${describe(cause)})`)).explain(cause, name, hasSimd());
   }
 }
 

@@ -1,7 +1,7 @@
-// worker-more.js: the part of the worker that most pages with a compiled model do without.
+// worker-more.js: the part of the worker that pages with a compiled model do without.
 
+import type { WorkerScope } from './load-more.js';
 import * as more from './more.js';
-import type { WithMore } from './load-more.js';
 
 // Some bundlers make a classic script of this, which cannot export anything.
-(globalThis as WithMore).tractletMore = more;
+(globalThis as WorkerScope).tractletMore = more;

@@ -119,11 +119,11 @@ const ownImports = {
   },
 };
 
-/** index.js imports runtime.js as it is, see `runtimeOptions`; what is only for runtimes (js/more.ts) is left out altogether. */
+/** index.js imports runtime.js as it is, see `runtimeOptions`; what js/load-more.ts has for runtimes is left out. */
 const runtimeApart = {
   name: 'runtime-apart',
   setup(build) {
-    build.onResolve({ filter: /^\.\/(runtime|more)\.js$/ }, ({ path }) => ({ path, external: true }));
+    build.onResolve({ filter: /^\.\/(runtime|more|explaining)\.js$/ }, ({ path }) => ({ path, external: true }));
   },
 };
 
@@ -211,9 +211,9 @@ export function workerOptions(esbuild, options) {
   return { ...base, entryPoints: ['js/worker.ts'], splitting: false, define: { ...base.define, WORKER: 'true' }, plugins: [...base.plugins, ownImports] };
 }
 
-/** The options for what the worker loads when it is needed. */
+/** The options for what the worker loads when it is needed: files of their own for the same reason. */
 export function workerMoreOptions(esbuild, options) {
-  return { ...common(esbuild, options), entryPoints: ['js/worker-more.ts'], splitting: false };
+  return { ...common(esbuild, options), entryPoints: ['js/worker-more.ts', 'js/worker-errors.ts'], splitting: false };
 }
 
 /** What is one file, with no other beside it that bundlers would look for. */

@@ -80,7 +80,10 @@ function shortenImports(glue) {
   while (new Set(names.map((name) => name.slice(-letters))).size < names.length) letters += 1;
   const short = text
     .replace('const import0 = {\n        __proto__: null,', 'const short = {')
-    .replace(key, (_, name) => `        "${name.slice(-letters)}": `);
+    .replace(key, (_, name) => `        "${name.slice(-letters)}": `)
+    // None of them asks for `this`.
+    .replace(/: function\(\) \{ return handleError\(function \((.*)\) \{$([^]*?)^ {8}\}, arguments\); \},$/gm, ': (...args) => handleError(($1) => {$2        }, args),')
+    .replace(/: function\((.*)\) \{$/gm, ': ($1) => {');
   return glue.replace(table, () => `${short}\n    const import0 = new Proxy(short, { get: (_, name) => short[name.slice(-${letters})] });`);
 }
 

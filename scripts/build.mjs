@@ -250,7 +250,7 @@ async function buildJavaScript() {
   const config = ['esbuild.mjs', 'glue.mjs', 'tsconfig.json'].map((name) => join(CONFIG, name));
   const inputs = [join(ROOT, 'js'), ...glue, ...config, SELF, join(ROOT, 'package-lock.json'), join(ROOT, 'scripts/lib/package-files.mjs')];
   const key = inputKey(inputs, { entries: entries() });
-  const names = ['index.js', 'ort.js', 'runtime.js', 'worker.js', 'worker-more.js', 'cli.js', 'cjs/index.js', 'index.d.ts', 'ort.d.ts', 'cjs/index.d.ts'];
+  const names = ['index.js', 'ort.js', 'runtime.js', 'worker.js', 'worker-more.js', 'worker-errors.js', 'cli.js', 'cjs/index.js', 'index.d.ts', 'ort.d.ts', 'cjs/index.d.ts'];
   const outputs = names.map((name) => join(DIST, name));
   if (isFresh('js', key, outputs)) {
     upToDate('dist/*.js', 'up to date');

@@ -29,14 +29,15 @@ describe('the JavaScript of a page', () => {
 
   /** Does something in a page without a cache, on a site that has a plan; gives what comes out and the scripts that were loaded. */
   async function visit(work, argument, answers = {}) {
-    const { sha256, bytes, ...card } = readJson(CARD);
+    // Its hash and size are those of the .onnx file.
+    const card = { ...readJson(CARD), model: PLAN, sha256: undefined, bytes: undefined };
     const send = (type, body) => (request, response) => response.setHeader('content-type', type).end(body);
     const site = await openSite({
       folders: [...DEMO_FOLDERS, 'tests/e2e', 'tests/js/lib', '.cache/fixtures'],
       answers: {
         ...answers,
         [PLAN]: send('application/octet-stream', plan),
-        [PLAN_CARD]: send('application/json', JSON.stringify({ ...card, model: PLAN })),
+        [PLAN_CARD]: send('application/json', JSON.stringify(card)),
       },
     });
     const browser = await openChromium({ site });
@@ -69,27 +70,27 @@ describe('the JavaScript of a page', () => {
     });
   }
 
-  const missing = { '/dist/worker-more.js': (request, response) => response.writeHead(404).end() };
+  const without = (name) => ({ [`/dist/${name}`]: (request, response) => response.writeHead(404).end() });
 
   test('a plan does without worker-more.js, and an .onnx file says that it is missing', async () => {
-    const { value } = await visit(classify, { card: PLAN_CARD, photo: PHOTO }, missing);
+    const { value } = await visit(classify, { card: PLAN_CARD, photo: PHOTO }, without('worker-more.js'));
     assert.equal(value.label, 'drum');
-    const { value: failed } = await visit(({ card }) => attempt(() => tractlet.ImageClassifier.create(card)), { card: CARD }, missing);
+    const { value: failed } = await visit(({ card }) => attempt(() => tractlet.ImageClassifier.create(card)), { card: CARD }, without('worker-more.js'));
     assert.equal(failed.error?.code, 'NETWORK_ERROR');
     assert.deepEqual(failed.error.classes, ['InferenceError', 'LoadError']);
     assert.match(failed.error.message, /\/dist\/worker-more\.js could not be loaded/);
-    assert.match(failed.error.hint, /Serve worker-more\.js of the package next to worker\.js/);
+    assert.match(failed.error.hint, /Serve all worker\*\.js of the package next to each other/);
   });
 
-  test('errors keep their code without it', async () => {
+  test('errors keep their code without worker-errors.js', async () => {
     const open = ({ models }) => Promise.all(models.map((model) => attempt(() => tractlet.InferenceSession.create(model))));
     const models = ['/models/absent.plan'];
     const { value: [full] } = await visit(open, { models });
-    const { value: [short] } = await visit(open, { models }, missing);
+    const { value: [short] } = await visit(open, { models }, without('worker-errors.js'));
     assert.equal(full.error.code, 'HTTP_ERROR');
     assert.match(full.error.hint, /Check the address/);
     assert.deepEqual([short.error.code, short.error.classes], [full.error.code, full.error.classes]);
     assert.match(short.error.message, /404 for .*\/models\/absent\.plan/);
-    assert.match(short.error.hint, /worker-more\.js/);
+    assert.match(short.error.hint, /worker-errors\.js/);
   });
 });
