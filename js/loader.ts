@@ -3,8 +3,7 @@
 
 import { builtin, headOf, isNode, networkError } from './fetching.js';
 import { verify } from './integrity.js';
-import { more } from './load-more.js';
-import { explaining } from './load-more.js';
+import { explaining, more } from './load-more.js';
 import type { Emit, Source } from './protocol.js';
 import { resume } from './resume.js';
 
