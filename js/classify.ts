@@ -1,4 +1,4 @@
-// The calls of a classifier: pictures are taken, posted, and what comes back is named. Loaded while the model is.
+// The calls of a classifier: pictures are taken, posted, and what comes back is named.
 
 import type { Client } from './client.js';
 import { failure, specific, toObject } from './errors.js';

@@ -1,6 +1,6 @@
-// Outputs that are written to tensors of the caller. Imports nothing, or bundles would be cut into more pieces.
+// Outputs that are written to tensors of the caller. Loaded with the first.
 
-import type { failure, InferenceError } from './errors.js';
+import { failure, type InferenceError } from './errors.js';
 import type { Tensor } from './tensor.js';
 
 /**
@@ -8,11 +8,11 @@ import type { Tensor } from './tensor.js';
  *
  * @throws InputError `OUTPUT_TYPE`, `OUTPUT_SHAPE`, or `INPUT_VALUE` for a disposed tensor; then none is written to
  */
-export function write(fail: typeof failure, results: Record<string, Tensor>, targets: Readonly<Record<string, Tensor | null>>): void {
+export function write(results: Record<string, Tensor>, targets: Readonly<Record<string, Tensor | null>>): void {
   const pairs = Object.entries(targets).flatMap(([name, to]) => {
     const from = results[name];
     if (!to || !from) return [];
-    check(fail, name, from, to);
+    check(name, from, to);
     return [{ name, from, to }];
   });
   for (const { name, from, to } of pairs) {
@@ -23,9 +23,9 @@ export function write(fail: typeof failure, results: Record<string, Tensor>, tar
   }
 }
 
-function check(fail: typeof failure, name: string, from: Tensor, to: Tensor): void {
+function check(name: string, from: Tensor, to: Tensor): void {
   const wrong = (code: 'OUTPUT_TYPE' | 'OUTPUT_SHAPE', expected: string, actual: string, hint: string): InferenceError =>
-    fail(code, `The output ${JSON.stringify(name)} is ${expected}, the tensor that was passed for it ${actual}`, { expected, actual, hint });
+    failure(code, `The output ${JSON.stringify(name)} is ${expected}, the tensor that was passed for it ${actual}`, { expected, actual, hint });
   const anew = 'Pass a tensor of the type and shape of the result, or null to have one made.';
   if (to.type !== from.type) throw wrong('OUTPUT_TYPE', from.type, to.type, anew);
   const [expected, actual] = [from, to].map(({ dims }) => `[${dims.join(', ')}]`) as [string, string];

@@ -28,7 +28,7 @@ async function load<K extends 'tractletMore' | 'tractletErrors'>(key: K, { href 
     throw new Error('it is another file');
   } catch (cause) {
     throw new InferenceError(code ?? 'NETWORK_ERROR', message ?? `${href} could not be loaded (${describe(cause)})`, {
-      hint: `Serve all worker*.js of the package next to each other${message === undefined ? '' : `: ${href}, which says more of this, could not be loaded`}.`,
+      hint: `${message === undefined ? '' : `${href}, which says more of this, could not be loaded. `}Serve all worker*.js of the package next to each other; their Content-Security-Policy must have script-src 'self'.`,
       cause,
     });
   }

@@ -4,7 +4,7 @@
 import type { CacheLike } from './cache.js';
 import { Client } from './client.js';
 import { embeddedModule } from './embedded.js';
-import { failure, tagOf } from './errors.js';
+import { tagOf } from './errors.js';
 import { shareModules } from './modules.js';
 import { abortable, checkOptions, invalid, type OptionName } from './options.js';
 import type { ClassifierSpec, ExternalSource, Methods, OpenRequest, OpenResult, Source, WasmName, WasmSources } from './protocol.js';
@@ -264,7 +264,7 @@ export class InferenceSession {
     if (profile) this.#profile = (await import('./profile.js')).record(profile);
     const returned = Object.fromEntries(results.map((result) => [result.name, fromTensorObject(result)]));
     if (isFetches && Object.values(second).some((value) => typeof value === 'object' && value !== null)) {
-      (await import('./fetches.js')).write(failure, returned, second as Record<string, Tensor | null>);
+      (await import('./fetches.js')).write(returned, second as Record<string, Tensor | null>);
     }
     return returned;
   }
@@ -280,7 +280,7 @@ export class InferenceSession {
   async warmup(shapes: Readonly<Record<string, readonly number[]>> = {}, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
     checkOptions(options, ['signal']);
     const { zeros } = await import('./warmup.js');
-    const inputs = zeros(failure, this.inputMetadata, shapes);
+    const inputs = zeros(this.inputMetadata, shapes);
     await this.client.call('run', { inputs, outputs: undefined, profile: false }, { signal: options.signal, transfer: buffersOf(inputs) });
   }
 

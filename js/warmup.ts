@@ -1,6 +1,6 @@
-// Inputs for a run whose result nobody wants. Imports nothing, or bundles would be cut into more pieces.
+// Inputs for a run whose result nobody wants. Loaded with the first.
 
-import type { failure } from './errors.js';
+import { failure } from './errors.js';
 import type { TensorObject } from './wasm-modules.js';
 
 interface Input {
@@ -14,11 +14,11 @@ interface Input {
  *
  * @throws InputError `INPUT_SHAPE` for a shape that is missing, `UNKNOWN_INPUT`; OutOfMemoryError
  */
-export function zeros(fail: typeof failure, inputs: readonly Input[], shapes: Readonly<Record<string, readonly number[]>>): TensorObject[] {
+export function zeros(inputs: readonly Input[], shapes: Readonly<Record<string, readonly number[]>>): TensorObject[] {
   for (const name of Object.keys(shapes)) {
     if (inputs.some((input) => input.name === name)) continue;
     const names = inputs.map((input) => JSON.stringify(input.name)).join(', ');
-    throw fail('UNKNOWN_INPUT', `The model has no input called ${JSON.stringify(name)}`, {
+    throw failure('UNKNOWN_INPUT', `The model has no input called ${JSON.stringify(name)}`, {
       input: name,
       expected: names,
       actual: name,
@@ -29,7 +29,7 @@ export function zeros(fail: typeof failure, inputs: readonly Input[], shapes: Re
     const dims = shapes[name] ?? shape;
     const symbol = dims.find((size) => typeof size === 'string');
     if (symbol !== undefined) {
-      throw fail('INPUT_SHAPE', `The dimension ${JSON.stringify(symbol)} of the input ${JSON.stringify(name)} may have any size`, {
+      throw failure('INPUT_SHAPE', `The dimension ${JSON.stringify(symbol)} of the input ${JSON.stringify(name)} may have any size`, {
         input: name,
         hint: `Say which shape to prepare for: warmup({ ${JSON.stringify(name)}: [${shape.map((size) => (typeof size === 'string' ? 1 : size)).join(', ')}] }).`,
       });
@@ -41,7 +41,7 @@ export function zeros(fail: typeof failure, inputs: readonly Input[], shapes: Re
       const data = type === 'string' ? new Array<string>(size).fill('') : new Uint8Array((size * Number(/\d+$/.exec(type)?.[0] ?? 8)) / 8);
       return { name, type, dims: [...(dims as number[])], data };
     } catch (cause) {
-      throw fail('OUT_OF_MEMORY', `There is no memory for the input ${JSON.stringify(name)} of shape [${dims.join(', ')}]`, { input: name, cause });
+      throw failure('OUT_OF_MEMORY', `There is no memory for the input ${JSON.stringify(name)} of shape [${dims.join(', ')}]`, { input: name, cause });
     }
   });
 }
