@@ -430,7 +430,7 @@ mod tests {
         let whole = plan.to_vec().unwrap();
         let start = |id: ConstantId| 48 + pool.constants[id as usize].offset;
         // Column 3, row 2 of the one; channel 1, tap 4, depth 7 of the other.
-        assert_eq!(whole[start(a) + 3 * 9 + 2], ((5 + 2 * 70 + 3) % 256) as u8 ^ 0x80);
+        assert_eq!(whole[start(a) + 3 * 9 + 2], (5 + 2 * 70 + 3) as u8 ^ 0x80);
         assert_eq!(whole[start(b) + 4 * (50 + 4 * 10 + 7)], ((1200 + 4 * (50 + 7 * 5 + 4)) % 256) as u8);
         let mut pieces = Vec::new();
         while pieces.len() < whole.len() {

@@ -149,7 +149,7 @@ mod tests {
         let flag = TensorProto {
             name: "training".to_owned(),
             data_type: DataType::Bool as i32,
-            raw_data: vec![training].into(),
+            raw_data: vec![training],
             ..TensorProto::default()
         };
         let graph = GraphProto {
