@@ -86,7 +86,7 @@ const MODULES = {
       /^<tract_onnx::ops::logic::If as .*>::(eval|infer|infer_facts|to_typed)$/,
       /^<tract_core::ops::logic::ite::IfThenElse as .*>::(eval|output_facts|declutter)$/,
       /^<tract_onnx::ops::quant::(QuantizeLinear|DequantizeLinear|DynamicQuantizeLinear)\w* as .*>::(wire|rules|eval)$/,
-      /^<tract_core::ops::cnn::conv::conv::Conv>::wire_as_quant_im2col$/,
+      /^<?tract_core::ops::cnn::conv::conv::Conv>?::wire_as_quant_im2col$/,
     ],
     // Nothing lies below address 1024 but the end of the stack.
     wasmOpt: ['-Oz', '--low-memory-unused'],

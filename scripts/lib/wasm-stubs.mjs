@@ -6,7 +6,7 @@ import { CODE, countImportedFunctions, CUSTOM, IMPORT, leb128, Reader, sections,
 const TRAP = withLength(Buffer.from([0, 0x00, 0x0b]));
 const FUNCTION_NAMES = 1;
 
-/** The names that a module has for its functions, by number; without the hashes of crates. */
+/** The names that a module has for its functions, by number; without hashes, of crates or, as older compilers have it, behind. */
 function namesOf(contents) {
   const reader = new Reader(contents);
   const text = () => Buffer.from(reader.take(reader.number())).toString();
@@ -16,7 +16,7 @@ function namesOf(contents) {
     const kind = reader.take(1)[0];
     const end = reader.number() + reader.position;
     if (kind === FUNCTION_NAMES) {
-      for (let left = reader.number(); left > 0; left--) names.set(reader.number(), text().replace(/\[[0-9a-f]{16}\]/g, ''));
+      for (let left = reader.number(); left > 0; left--) names.set(reader.number(), text().replace(/\[[0-9a-f]{16}\]|::h[0-9a-f]{16}$/g, ''));
     }
     reader.position = end;
   }

@@ -21,7 +21,7 @@ const MODULE = Uint8Array.from([
   ...section(3, list([0], [0])),
   ...section(7, list([...text('one'), 0, 1], [...text('two'), 0, 2])),
   ...section(10, list(body(1), body(2))),
-  ...section(0, [...text('name'), ...functionNames('f', '<a[0123456789abcdef]::B as c::D>::one', '<a::B as c::D>::two')]),
+  ...section(0, [...text('name'), ...functionNames('f', '<a[0123456789abcdef]::B as c::D>::one', '<a::B as c::D>::two::h0123456789abcdef')]),
 ]);
 
 const exportsOf = (bytes) => new WebAssembly.Instance(new WebAssembly.Module(bytes), { m: { f: () => 0 } }).exports;
