@@ -55,16 +55,21 @@ impl Programs {
             return None;
         }
         let mut programs = Self { blocks: Vec::with_capacity(packed.len() + packed.len() / 4), starts: vec![0] };
+        let most = worth * packed.len() as f32;
         let mut cost = 0.0;
         let mut plan = Plan::default();
         for panel in packed.chunks_exact(steps) {
             plan.make(panel);
             cost += plan.cost();
+            // Costs only add up: what is not worth it needs no further panels.
+            if cost > most {
+                return None;
+            }
             plan.write(&mut programs.blocks);
             programs.starts.push(programs.blocks.len().try_into().ok()?);
         }
         programs.blocks.shrink_to_fit();
-        (cost <= worth * packed.len() as f32).then_some(programs)
+        Some(programs)
     }
 }
 
