@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nameBySimilarity, similarityOrder } from '../../scripts/lib/wasm-order.mjs';
+import { body, list, section, text } from './lib/wasm-module.mjs';
 
 /** So many bytes, always the same for a seed. */
 function noise(length, seed) {
@@ -19,11 +20,6 @@ function altered(bytes, ...positions) {
   for (const position of positions) copy[position] ^= 1;
   return copy;
 }
-
-const text = (string) => [string.length, ...Buffer.from(string)];
-const section = (id, bytes) => [id, bytes.length, ...bytes];
-const list = (...items) => [items.length, ...items.flat()];
-const body = (value) => [4, 0, 0x41, value, 0x0b];
 
 /** A module that imports a function and a memory, and exports functions that return 1, 2 and 3. */
 const MODULE = Uint8Array.from([

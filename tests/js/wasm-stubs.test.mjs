@@ -3,11 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { trapInPlaceOf } from '../../scripts/lib/wasm-stubs.mjs';
+import { body, list, section, text } from './lib/wasm-module.mjs';
 
-const text = (string) => [string.length, ...Buffer.from(string)];
-const section = (id, bytes) => [id, bytes.length, ...bytes];
-const list = (...items) => [items.length, ...items.flat()];
-const body = (value) => [4, 0, 0x41, value, 0x0b];
 const functionNames = (...names) => {
   const map = list(...names.map((name, i) => [i, ...text(name)]));
   return [1, map.length, ...map];
