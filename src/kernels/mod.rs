@@ -25,6 +25,8 @@ pub mod pool;
 pub mod quantize;
 pub mod reduce;
 pub mod resize;
+#[cfg(target_arch = "wasm32")]
+mod select;
 pub mod softmax;
 mod strided;
 pub mod table;

@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::bytes::{Sdot, Usdot};
 use super::finish::{Kind, Out};
 use super::gather::Source;
-use super::kernel::{Kernel, Pairs, Rows, finish, initial, widen_panel};
+use super::kernel::{Epilogue, Kernel, Pairs, Rows, initial, widen_panel};
 #[cfg(any(test, not(target_arch = "wasm32"), target_feature = "relaxed-simd"))]
 use super::maddubs::Maddubs;
 use super::panel::{Panel, Pointer};
@@ -293,7 +293,7 @@ unsafe fn panel_tiles<K: Kernel, const M: usize>(
     row_sums: Option<&[i32]>,
     at: usize,
 ) {
-    let first = initial(panel.bias);
+    let (first, epilogue) = (initial(panel.bias), Epilogue::new(panel));
     let mut row = 0;
     while row < rows {
         let start = row.min(rows - M);
@@ -301,7 +301,7 @@ unsafe fn panel_tiles<K: Kernel, const M: usize>(
         unsafe {
             let sums = K::tile::<M>(a.add(start * stride), stride, b, steps, first);
             let row_sums = row_sums.map(|s| s[start..][..M].try_into().expect("M sums"));
-            finish::<M>(sums, panel, row_sums, at + start * panel.row_stride);
+            epilogue.finish::<M>(sums, row_sums, at + start * panel.row_stride);
         }
         row += M;
     }
@@ -324,20 +324,20 @@ unsafe fn panel_few<K: Kernel>(
     row_sums: Option<&[i32]>,
     at: usize,
 ) {
-    let first = initial(panel.bias);
+    let (first, epilogue) = (initial(panel.bias), Epilogue::new(panel));
     let mut row = 0;
     // SAFETY: within the rows, as the caller promises.
     unsafe {
         while row + 2 <= rows {
             let sums = K::few::<2>(a.add(row * stride), stride, b, steps, first);
             let row_sums = row_sums.map(|s| s[row..][..2].try_into().expect("two sums"));
-            finish::<2>(sums, panel, row_sums, at + row * panel.row_stride);
+            epilogue.finish::<2>(sums, row_sums, at + row * panel.row_stride);
             row += 2;
         }
         if row < rows {
             let sums = K::few::<1>(a.add(row * stride), stride, b, steps, first);
             let row_sums = row_sums.map(|s| s[row..][..1].try_into().expect("a sum"));
-            finish::<1>(sums, panel, row_sums, at + row * panel.row_stride);
+            epilogue.finish::<1>(sums, row_sums, at + row * panel.row_stride);
         }
     }
 }

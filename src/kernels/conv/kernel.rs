@@ -5,7 +5,7 @@ use super::scalar as arch;
 #[cfg(target_arch = "wasm32")]
 use super::simd as arch;
 
-pub(super) use arch::{Sums, finish, initial, interleave, sum_columns, widen_panel};
+pub(super) use arch::{Epilogue, Sums, initial, interleave, sum_columns, widen_panel};
 
 /// How rows of the left operand are held.
 pub(super) trait Rows {

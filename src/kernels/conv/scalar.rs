@@ -300,38 +300,45 @@ pub(super) fn sum_run(bytes: &[u8], mask: u8) -> i32 {
     bytes.iter().fold(0, |sum: i32, &byte| sum.wrapping_add((byte ^ mask).into()))
 }
 
-/// Finishes the sums of `M` rows and stores them from element `at` of `y` on.
-///
-/// # Safety
-///
-/// The `valid` elements of each row lie inside of `y`.
-pub(super) unsafe fn finish<const M: usize>(
-    sums: [Sums; M],
-    panel: &Panel<'_>,
-    row_sums: Option<&[i32; M]>,
-    at: usize,
-) {
-    for (i, row) in sums.iter().enumerate() {
-        for (n, &sum) in row[..panel.valid].iter().enumerate() {
-            let mut sum = sum;
-            if let Some(row_sums) = row_sums {
-                sum = sum.wrapping_sub(row_sums[i].wrapping_mul(panel.zero_points[n] as i32));
-            }
-            let at = at + i * panel.row_stride + n;
-            // SAFETY: inside, as the caller promises.
-            unsafe {
-                match (panel.kind, panel.y) {
-                    (Kind::Quantized { zero_point, low, high, .. }, Pointer::Uint8(y)) => {
-                        let q = requantize::<u8>(sum, panel.multipliers[n], zero_point as i32);
-                        y.add(at).write(q.clamp(low, high));
+/// The epilogue of a panel.
+pub(super) struct Epilogue<'a> {
+    panel: &'a Panel<'a>,
+}
+
+impl<'a> Epilogue<'a> {
+    pub fn new(panel: &'a Panel<'a>) -> Self {
+        Self { panel }
+    }
+
+    /// Finishes the sums of `M` rows and stores them from element `at` of the output on.
+    ///
+    /// # Safety
+    ///
+    /// The elements of each row that are valid lie inside of the output.
+    pub unsafe fn finish<const M: usize>(&self, sums: [Sums; M], row_sums: Option<&[i32; M]>, at: usize) {
+        let panel = self.panel;
+        for (i, row) in sums.iter().enumerate() {
+            for (n, &sum) in row[..panel.valid].iter().enumerate() {
+                let mut sum = sum;
+                if let Some(row_sums) = row_sums {
+                    sum = sum.wrapping_sub(row_sums[i].wrapping_mul(panel.zero_points[n] as i32));
+                }
+                let at = at + i * panel.row_stride + n;
+                // SAFETY: inside, as the caller promises.
+                unsafe {
+                    match (panel.kind, panel.y) {
+                        (Kind::Quantized { zero_point, low, high, .. }, Pointer::Uint8(y)) => {
+                            let q = requantize::<u8>(sum, panel.multipliers[n], zero_point as i32);
+                            y.add(at).write(q.clamp(low, high));
+                        }
+                        (Kind::Float { low, high }, Pointer::Float32(y)) => {
+                            let v = sum as f32 * panel.multipliers[n] + panel.addend[n];
+                            let v = if v < low { low } else { v };
+                            y.add(at).write(if high < v { high } else { v });
+                        }
+                        (Kind::Integer, Pointer::Int32(y)) => y.add(at).write(sum),
+                        _ => unreachable!("the driver checks the type"),
                     }
-                    (Kind::Float { low, high }, Pointer::Float32(y)) => {
-                        let v = sum as f32 * panel.multipliers[n] + panel.addend[n];
-                        let v = if v < low { low } else { v };
-                        y.add(at).write(if high < v { high } else { v });
-                    }
-                    (Kind::Integer, Pointer::Int32(y)) => y.add(at).write(sum),
-                    _ => unreachable!("the driver checks the type"),
                 }
             }
         }

@@ -9,10 +9,13 @@
 //! instruction.
 
 use core::arch::wasm32::*;
+use std::mem::MaybeUninit;
 
+use super::driver::SIGN;
 use super::finish::Kind;
 use super::panel::{Panel, Pointer};
 use super::weights::PANEL;
+use crate::kernels::select::clamp;
 
 /// Sums of one row and eight columns.
 pub(super) type Sums = [v128; 2];
@@ -228,123 +231,197 @@ pub(super) fn initial(bias: &[i32; PANEL]) -> Sums {
 /// the low bits.
 const MAGIC: f32 = 12_582_912.0;
 
-/// Finishes the sums of `M` rows and stores them from element `at` of `y` on.
-///
-/// # Safety
-///
-/// The `valid` elements of each row lie inside of `y`.
-#[inline(always)]
-pub(super) unsafe fn finish<const M: usize>(
-    mut sums: [Sums; M],
-    panel: &Panel<'_>,
-    row_sums: Option<&[i32; M]>,
-    at: usize,
-) {
-    if let Some(row_sums) = row_sums {
-        // SAFETY: eight elements.
-        let z = unsafe { i16x8_load_extend_i8x8(panel.zero_points.as_ptr()) };
-        let z = [i32x4_extend_low_i16x8(z), i32x4_extend_high_i16x8(z)];
-        for (s, &row) in sums.iter_mut().zip(row_sums) {
-            let row = i32x4_splat(row);
-            *s = [0, 1].map(|h| i32x4_sub(s[h], i32x4_mul(row, z[h])));
+/// The epilogue of a panel, what it needs of it for each tile at hand.
+pub(super) struct Epilogue<'a> {
+    panel: &'a Panel<'a>,
+    m: [v128; 2],
+    /// [`MAGIC`], and [`SIGN`] in each byte. V8 makes a constant anew for each use, of three instructions, unless it
+    /// does not know it.
+    magic: v128,
+    sign: v128,
+    /// The bits of a float behind the trick, less this, are the rounded number plus the zero point, less 128.
+    offset: v128,
+    low: v128,
+    high: v128,
+}
+
+impl<'a> Epilogue<'a> {
+    #[inline(always)]
+    pub fn new(panel: &'a Panel<'a>) -> Self {
+        let (zero_point, low, high) = match panel.kind {
+            Kind::Quantized { zero_point, low, high, .. } => (zero_point, low, high),
+            _ => (0, 0, 0),
+        };
+        let [magic, sign] = std::hint::black_box([MAGIC.to_bits(), u32::from_ne_bytes([SIGN; 4])]);
+        Self {
+            panel,
+            // SAFETY: eight elements.
+            m: unsafe { load_words(panel.multipliers.as_ptr().cast()) },
+            magic: u32x4_splat(magic),
+            sign: u32x4_splat(sign),
+            offset: u32x4_splat(MAGIC.to_bits() + 128 - u32::from(zero_point)),
+            low: u8x16_splat(low),
+            high: u8x16_splat(high),
         }
     }
-    // SAFETY: inside, as the caller promises; lists have eight elements.
-    unsafe {
-        match (panel.kind, panel.y) {
-            (Kind::Quantized { zero_point, low, high, bounded }, Pointer::Uint8(y)) => {
-                let m = load_words(panel.multipliers.as_ptr().cast());
-                // The bits of a sum, less this, are the rounded number plus the zero point.
-                let offset = i32x4_splat(MAGIC.to_bits() as i32 - zero_point as i32);
-                let range = [u8x16_splat(low), u8x16_splat(high)];
-                store_rows::<u8, M>(y, at, panel, |to, stride| {
+
+    /// Finishes the sums of `M` rows and stores them from element `at` of the output on.
+    ///
+    /// # Safety
+    ///
+    /// The elements of each row that are valid lie inside of the output.
+    #[inline(always)]
+    pub unsafe fn finish<const M: usize>(&self, mut sums: [Sums; M], row_sums: Option<&[i32; M]>, at: usize) {
+        let panel = self.panel;
+        if let Some(row_sums) = row_sums {
+            // SAFETY: eight elements.
+            let z = unsafe { i16x8_load_extend_i8x8(panel.zero_points.as_ptr()) };
+            let z = [i32x4_extend_low_i16x8(z), i32x4_extend_high_i16x8(z)];
+            for (s, &row) in sums.iter_mut().zip(row_sums) {
+                let row = i32x4_splat(row);
+                *s = [0, 1].map(|h| i32x4_sub(s[h], i32x4_mul(row, z[h])));
+            }
+        }
+        // SAFETY: inside, as the caller promises; lists have eight elements.
+        unsafe {
+            match (panel.kind, panel.y) {
+                (Kind::Quantized { bounded, .. }, Pointer::Uint8(y)) => {
+                    let mut rows = Rows::<u8, M>::new(y, at, panel);
+                    let (to, stride) = rows.place();
                     if bounded {
-                        quantize::<M>(sums, m, offset, range, to, stride, |v| v);
+                        self.quantize::<M>(sums, to, stride, |v| v);
                     } else {
                         // Far beyond all quanta, near enough for the trick. No NaN and no zero is compared with another,
                         // so that relaxed ones would give the same.
                         let (least, most) = (f32x4_splat(-65536.0), f32x4_splat(65536.0));
-                        quantize::<M>(sums, m, offset, range, to, stride, |v| f32x4_pmin(f32x4_pmax(v, least), most));
+                        self.quantize::<M>(sums, to, stride, |v| f32x4_pmin(f32x4_pmax(v, least), most));
                     }
-                });
-            }
-            (Kind::Float { low, high }, Pointer::Float32(y)) => {
-                let m = load_words(panel.multipliers.as_ptr().cast());
-                let addend = load_words(panel.addend.as_ptr().cast());
-                let (low, high) = (f32x4_splat(low), f32x4_splat(high));
-                store_rows::<f32, M>(y, at, panel, |to, stride| {
-                    for (i, s) in sums.into_iter().enumerate() {
-                        let v = [0, 1].map(|h| {
-                            let v = f32x4_add(f32x4_mul(f32x4_convert_i32x4(s[h]), m[h]), addend[h]);
-                            // In relaxed builds LLVM makes relaxed ones of f32x4_pmax and f32x4_pmin, which may treat
-                            // NaN and -0 as they like.
-                            let v = v128_bitselect(low, v, f32x4_lt(v, low));
-                            v128_bitselect(high, v, f32x4_lt(high, v))
-                        });
-                        store_words(v, to.add(i * stride).cast());
-                    }
-                });
-            }
-            (Kind::Integer, Pointer::Int32(y)) => store_rows::<i32, M>(y, at, panel, |to, stride| {
-                for (i, s) in sums.into_iter().enumerate() {
-                    store_words(s, to.add(i * stride).cast());
+                    rows.written();
                 }
-            }),
-            _ => unreachable!("the driver checks the type"),
+                (Kind::Float { low, high }, Pointer::Float32(y)) => {
+                    let mut rows = Rows::<f32, M>::new(y, at, panel);
+                    let (to, stride) = rows.place();
+                    if low == f32::NEG_INFINITY && high == f32::INFINITY {
+                        self.floats::<M>(sums, to, stride, |v| v);
+                    } else {
+                        let (low, high) = (f32x4_splat(low), f32x4_splat(high));
+                        self.floats::<M>(sums, to, stride, |v| clamp(v, low, high));
+                    }
+                    rows.written();
+                }
+                (Kind::Integer, Pointer::Int32(y)) => {
+                    let mut rows = Rows::<i32, M>::new(y, at, panel);
+                    let (to, stride) = rows.place();
+                    for (i, s) in sums.into_iter().enumerate() {
+                        store_words(s, to.add(i * stride).cast());
+                    }
+                    rows.written();
+                }
+                _ => unreachable!("the driver checks the type"),
+            }
         }
     }
-}
 
-/// Rows of eight quanta, `stride` bytes apart.
-///
-/// # Safety
-///
-/// They can be written at `to`.
-#[inline(always)]
-unsafe fn quantize<const M: usize>(
-    sums: [Sums; M],
-    m: [v128; 2],
-    offset: v128,
-    range: [v128; 2],
-    to: *mut u8,
-    stride: usize,
-    limit: impl Fn(v128) -> v128,
-) {
-    for (i, s) in sums.into_iter().enumerate() {
-        let q = [0, 1].map(|h| {
-            let v = limit(f32x4_mul(f32x4_convert_i32x4(s[h]), m[h]));
-            i32x4_sub(f32x4_add(v, f32x4_splat(MAGIC)), offset)
-        });
-        let q = i16x8_narrow_i32x4(q[0], q[1]);
-        let q = u8x16_min(u8x16_max(u8x16_narrow_i16x8(q, q), range[0]), range[1]);
-        // SAFETY: as the caller promises.
-        unsafe { v128_store64_lane::<0>(q, to.add(i * stride).cast()) }
+    /// Rows of eight floats, `stride` floats apart.
+    ///
+    /// # Safety
+    ///
+    /// They can be written at `to`.
+    #[inline(always)]
+    unsafe fn floats<const M: usize>(
+        &self,
+        sums: [Sums; M],
+        to: *mut f32,
+        stride: usize,
+        limit: impl Fn(v128) -> v128,
+    ) {
+        // SAFETY: lists have eight elements, and the rows can be written.
+        unsafe {
+            let addend = load_words(self.panel.addend.as_ptr().cast());
+            for (i, s) in sums.into_iter().enumerate() {
+                let v = [0, 1].map(|h| limit(f32x4_add(f32x4_mul(f32x4_convert_i32x4(s[h]), self.m[h]), addend[h])));
+                store_words(v, to.add(i * stride).cast());
+            }
+        }
+    }
+
+    /// Rows of eight quanta, `stride` bytes apart.
+    ///
+    /// They are narrowed as signed bytes: for unsigned ones LLVM 22 adds a minimum and a maximum.
+    ///
+    /// # Safety
+    ///
+    /// They can be written at `to`.
+    #[inline(always)]
+    unsafe fn quantize<const M: usize>(
+        &self,
+        sums: [Sums; M],
+        to: *mut u8,
+        stride: usize,
+        limit: impl Fn(v128) -> v128,
+    ) {
+        const { assert!(M <= 6) };
+        // Written out: LLVM would make a loop, for which all sums are in memory.
+        macro_rules! rows {
+            ($($i:literal)*) => {
+                $(if $i < M {
+                    let q = [0, 1].map(|h| {
+                        let v = limit(f32x4_mul(f32x4_convert_i32x4(sums[$i % M][h]), self.m[h]));
+                        i32x4_sub(f32x4_add(v, self.magic), self.offset)
+                    });
+                    let q = i16x8_narrow_i32x4(q[0], q[1]);
+                    let q = v128_xor(i8x16_narrow_i16x8(q, q), self.sign);
+                    let q = u8x16_min(u8x16_max(q, self.low), self.high);
+                    // SAFETY: as the caller promises.
+                    unsafe { v128_store64_lane::<0>(q, to.add($i * stride).cast()) }
+                })*
+            };
+        }
+        rows!(0 1 2 3 4 5);
     }
 }
 
-/// Has `store` write rows of eight elements to `y`, or where there are fewer columns, to a copy.
-///
-/// # Safety
-///
-/// The `valid` elements of each row from `at` on lie inside of `y`; `store` writes nothing else than rows of eight.
-#[inline(always)]
-unsafe fn store_rows<T: Copy + Default, const M: usize>(
+/// Where rows of eight elements go: to the output, or where there are fewer columns, to a copy first.
+struct Rows<T, const M: usize> {
+    copy: MaybeUninit<[[T; PANEL]; M]>,
     y: *mut T,
-    at: usize,
-    panel: &Panel<'_>,
-    store: impl Fn(*mut T, usize),
-) {
-    let whole = panel.valid == PANEL;
-    let mut copy = [[T::default(); PANEL]; M];
-    // SAFETY: as the caller promises.
-    let y = unsafe { y.add(at) };
-    let (to, stride) = if whole { (y, panel.row_stride) } else { (copy.as_mut_ptr().cast(), PANEL) };
-    store(to, stride);
-    if !whole {
-        for (i, row) in copy.iter().enumerate() {
-            for (n, &value) in row[..panel.valid].iter().enumerate() {
-                // SAFETY: as the caller promises.
-                unsafe { y.add(i * panel.row_stride + n).write(value) }
+    stride: usize,
+    valid: usize,
+}
+
+impl<T: Copy, const M: usize> Rows<T, M> {
+    /// # Safety
+    ///
+    /// The valid elements of each row from `at` on lie inside of `y`.
+    #[inline(always)]
+    unsafe fn new(y: *mut T, at: usize, panel: &Panel<'_>) -> Self {
+        // SAFETY: as the caller promises.
+        let y = unsafe { y.add(at) };
+        Self { copy: MaybeUninit::uninit(), y, stride: panel.row_stride, valid: panel.valid }
+    }
+
+    /// Where to write, and the elements from one row to the next.
+    #[inline(always)]
+    fn place(&mut self) -> (*mut T, usize) {
+        if self.valid == PANEL { (self.y, self.stride) } else { (self.copy.as_mut_ptr().cast(), PANEL) }
+    }
+
+    /// Copies what is valid.
+    ///
+    /// # Safety
+    ///
+    /// All `M` rows were written.
+    #[inline(always)]
+    unsafe fn written(&self) {
+        if self.valid == PANEL {
+            return;
+        }
+        // SAFETY: written, as the caller promises, and what is valid lies inside.
+        unsafe {
+            for (i, row) in self.copy.assume_init_ref().iter().enumerate() {
+                for (n, &value) in row[..self.valid].iter().enumerate() {
+                    self.y.add(i * self.stride + n).write(value);
+                }
             }
         }
     }

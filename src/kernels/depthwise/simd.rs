@@ -6,7 +6,8 @@ use super::driver::{Lists, Pointer, SUMS};
 #[cfg(any(test, target_feature = "relaxed-simd"))]
 use super::kernel::{MOST_ROWS, Multiply};
 use super::weights::BLOCK;
-use crate::kernels::conv::Kind;
+use crate::kernels::conv::{Kind, SIGN};
+use crate::kernels::select::clamp;
 
 #[cfg(test)]
 pub(super) use model::{Signed, Unsigned};
@@ -136,11 +137,7 @@ pub(super) unsafe fn finish(
             (Kind::Float { low, high }, Pointer::Float32(y)) => {
                 let (low, high) = (f32x4_splat(low), f32x4_splat(high));
                 words(sums, count, lists, y.add(at).cast(), stride, valid, |sum, m, addend| {
-                    let v = f32x4_add(f32x4_mul(f32x4_convert_i32x4(sum), m), addend);
-                    // In relaxed builds LLVM makes relaxed ones of f32x4_pmax and f32x4_pmin, which may treat NaN and -0
-                    // as they like.
-                    let v = v128_bitselect(low, v, f32x4_lt(v, low));
-                    v128_bitselect(high, v, f32x4_lt(high, v))
+                    clamp(f32x4_add(f32x4_mul(f32x4_convert_i32x4(sum), m), addend), low, high)
                 });
             }
             (Kind::Integer, Pointer::Int32(y)) => {
@@ -173,10 +170,12 @@ unsafe fn quantized<const BOUNDED: bool, const WHOLE: bool>(
     valid: usize,
 ) {
     let m = quarters(lists.multipliers);
-    let magic = f32x4_splat(MAGIC);
-    // The bits of the sum, less this, are the rounded number plus the zero point.
-    let offset = i32x4_splat(MAGIC.to_bits() as i32 - zero_point as i32);
-    let (low, high) = (i16x8_splat(low as i16), i16x8_splat(high as i16));
+    // V8 makes a constant anew for each use, of three instructions, unless it does not know it.
+    let [magic, sign] = std::hint::black_box([MAGIC.to_bits(), u32::from_ne_bytes([SIGN; 4])]).map(|v| u32x4_splat(v));
+    // The bits of the sum, less this, are the rounded number plus the zero point, less 128: they are narrowed as signed
+    // bytes, as for unsigned ones LLVM 22 adds minima and maxima.
+    let offset = u32x4_splat(MAGIC.to_bits() + 128 - u32::from(zero_point));
+    let (low, high) = (i16x8_splat(i16::from(low) - 128), i16x8_splat(i16::from(high) - 128));
     for p in 0..count {
         // Half after half, and few constants: all fits in the registers.
         let half = |i: usize| {
@@ -196,7 +195,7 @@ unsafe fn quantized<const BOUNDED: bool, const WHOLE: bool>(
             i16x8_min(i16x8_max(i16x8_narrow_i32x4(a, b), low), high)
         };
         let first = half(0);
-        let q = u8x16_narrow_i16x8(first, half(2));
+        let q = v128_xor(i8x16_narrow_i16x8(first, half(2)), sign);
         // SAFETY: as the caller promises.
         unsafe {
             let to = y.add(p * stride);
@@ -226,16 +225,20 @@ unsafe fn words(
 ) {
     let (m, addend) = (quarters(lists.multipliers), quarters(lists.addend));
     for p in 0..count {
-        let mut results = [0u32; BLOCK];
-        for i in 0..4 {
-            // SAFETY: as the caller promises.
-            unsafe {
-                let sum = load(sums.add(p * SUMS + i * 16));
-                store(f(sum, m[i], addend[i]), results.as_mut_ptr().add(4 * i).cast());
+        // SAFETY: as the caller promises.
+        let (to, sums) = unsafe { (y.add(p * stride), sums.add(p * SUMS)) };
+        // SAFETY: as the caller promises.
+        let results = [0, 1, 2, 3].map(|i| f(unsafe { load(sums.add(i * 16)) }, m[i], addend[i]));
+        // SAFETY: as many results as there are; a `V` is four words.
+        unsafe {
+            if valid == BLOCK {
+                results.iter().enumerate().for_each(|(i, &v)| store(v, to.add(4 * i).cast()));
+            } else {
+                let words: [u32; BLOCK] = std::mem::transmute(results);
+                // Not a copy of memory, which would be a call.
+                words[..valid].iter().enumerate().for_each(|(i, &word)| to.add(i).write(word));
             }
         }
-        // SAFETY: as the caller promises.
-        unsafe { std::ptr::copy_nonoverlapping(results.as_ptr(), y.add(p * stride), valid) }
     }
 }
 
