@@ -1,6 +1,6 @@
 //! Arithmetic of two quantized operands: `QLinearAdd`, `QLinearMul` and their like.
 
-use super::lanes::{BLOCK, F32x4, I32x4, round_and_join, split};
+use super::lanes::{BLOCK, F32x4, I32x4, Quanta};
 use super::quantize::round_to_i32;
 use super::strided::{Strided, broadcast};
 use super::{BinaryQuantization, Quantization, QuantizedBinary};
@@ -54,9 +54,10 @@ fn add(p: &BinaryQuantization, sign: f32, shape: &[usize], a: Strided<u8>, b: St
         return one_by_one(p, shape, a, b, y, |a, b| (fixed + a * ra) + b * rb);
     }
     let (ra, rb, fixed, bounds) = (F32x4::splat(ra), F32x4::splat(rb), F32x4::splat(fixed), Bounds::new(p));
+    let quanta = Quanta::new();
     broadcast(shape, a, b, y, |a, b, y: &mut [u8; BLOCK]| {
-        let (a, b) = (split(a), split(b));
-        *y = round_and_join(std::array::from_fn(|i| {
+        let (a, b) = (quanta.split(a), quanta.split(b));
+        *y = quanta.join(std::array::from_fn(|i| {
             bounds.clamp((fixed + F32x4::from_int(a[i]) * ra) + F32x4::from_int(b[i]) * rb)
         }));
     });
@@ -72,9 +73,10 @@ fn multiply(p: &BinaryQuantization, shape: &[usize], a: Strided<u8>, b: Strided<
     let r = F32x4::splat(r);
     let (za, zb) = (I32x4::splat(p.a.zero_point.into()), I32x4::splat(p.b.zero_point.into()));
     let (zy, bounds) = (F32x4::splat(p.y.zero_point as f32), Bounds::new(p));
+    let quanta = Quanta::new();
     broadcast(shape, a, b, y, |a, b, y: &mut [u8; BLOCK]| {
-        let (a, b) = (split(a), split(b));
-        *y = round_and_join(std::array::from_fn(|i| {
+        let (a, b) = (quanta.split(a), quanta.split(b));
+        *y = quanta.join(std::array::from_fn(|i| {
             bounds.clamp((F32x4::from_int(a[i] - za) * F32x4::from_int(b[i] - zb)) * r + zy)
         }));
     });

@@ -17,6 +17,8 @@ const MAGIC: f32 = 12_582_912.0;
 mod form {
     use core::arch::wasm32::*;
 
+    use crate::kernels::select::select;
+
     #[derive(Clone, Copy)]
     pub struct F32x4(v128);
     #[derive(Clone, Copy)]
@@ -140,7 +142,13 @@ mod form {
         /// `yes` where the condition holds.
         #[inline(always)]
         pub fn select(self, yes: F32x4, no: F32x4) -> F32x4 {
-            F32x4(v128_bitselect(yes.0, no.0, self.0))
+            F32x4(select(yes.0, no.0, self.0))
+        }
+
+        /// Whether it holds anywhere.
+        #[inline(always)]
+        pub fn any(self) -> bool {
+            v128_any_true(self.0)
         }
     }
 
@@ -158,16 +166,15 @@ mod form {
         ]
     }
 
-    /// The bytes at 0, 4, 8, 12, those at 1, 5, 9, 13 and so on.
+    /// The bytes at 0, 4, 8, 12, those at 1, 5, 9, 13 and so on; `low` is 255 four times.
     #[inline(always)]
-    pub fn split(bytes: &[u8; 16]) -> [I32x4; 4] {
+    pub fn split(bytes: &[u8; 16], low: I32x4) -> [I32x4; 4] {
         // SAFETY: the reference covers 16 bytes; the instruction needs no alignment.
         let v = unsafe { v128_load(bytes.as_ptr().cast()) };
-        let low = i32x4_splat(255);
         [
-            I32x4(v128_and(v, low)),
-            I32x4(v128_and(u32x4_shr(v, 8), low)),
-            I32x4(v128_and(u32x4_shr(v, 16), low)),
+            I32x4(v128_and(v, low.0)),
+            I32x4(v128_and(u32x4_shr(v, 8), low.0)),
+            I32x4(v128_and(u32x4_shr(v, 16), low.0)),
             I32x4(u32x4_shr(v, 24)),
         ]
     }
@@ -297,13 +304,13 @@ mod form {
     /// `v + zero_point`, every step saturating: `v` to 16 bits, the sum to 16 bits, and that to unsigned bytes.
     ///
     /// The sum has to stand between the two steps. With nothing in between, LLVM 21 merges them and then finds no
-    /// instruction for the result: it becomes a dozen.
+    /// instruction for the result: it becomes a dozen. And only the step to signed bytes becomes a single instruction.
     #[inline(always)]
     pub fn narrow(v: [I32x4; 4], zero_point: i16) -> [u8; 16] {
-        let zero_point = i16x8_splat(zero_point);
+        let zero_point = i16x8_splat(zero_point.saturating_sub(128));
         let low = i16x8_add_sat(i16x8_narrow_i32x4(v[0].0, v[1].0), zero_point);
         let high = i16x8_add_sat(i16x8_narrow_i32x4(v[2].0, v[3].0), zero_point);
-        bytes(I32x4(u8x16_narrow_i16x8(low, high)))
+        bytes(I32x4(v128_xor(i8x16_narrow_i16x8(low, high), u8x16_splat(0x80))))
     }
 }
 
@@ -418,6 +425,11 @@ mod form {
         pub fn select(self, yes: F32x4, no: F32x4) -> F32x4 {
             F32x4(from_fn(|i| if self.0[i] { yes.0[i] } else { no.0[i] }))
         }
+
+        #[inline(always)]
+        pub fn any(self) -> bool {
+            self.0.contains(&true)
+        }
     }
 
     #[inline(always)]
@@ -426,7 +438,7 @@ mod form {
     }
 
     #[inline(always)]
-    pub fn split(bytes: &[u8; 16]) -> [I32x4; 4] {
+    pub fn split(bytes: &[u8; 16], _low: I32x4) -> [I32x4; 4] {
         from_fn(|v| I32x4(from_fn(|i| bytes[4 * i + v] as i32)))
     }
 
@@ -485,7 +497,7 @@ mod form {
 }
 
 pub(crate) use form::{
-    F32x4, I32x4, Mask, bytes, interleave_2, interleave_3, interleave_4, larger_bytes, narrow, split, transpose_4,
+    F32x4, I32x4, Mask, bytes, interleave_2, interleave_3, interleave_4, larger_bytes, narrow, transpose_4,
     transpose_16, widen,
 };
 
@@ -536,6 +548,13 @@ impl F32x4 {
         (a + b) + (c + d)
     }
 
+    /// What added to a number of magnitude up to `2^22` rounds it, half to even; a constant that V8 does not know, see
+    /// [`Quanta`].
+    #[inline(always)]
+    pub fn magic() -> Self {
+        Self::splat(std::hint::black_box(MAGIC))
+    }
+
     /// Rounds half to even; right for magnitudes up to `2^22` only.
     #[inline(always)]
     pub fn round_small(self) -> I32x4 {
@@ -549,13 +568,36 @@ impl F32x4 {
     }
 }
 
-/// The opposite of [`split`]: rounds half to even. The numbers are from 0 to 255.
-#[inline(always)]
-pub(crate) fn round_and_join(v: [F32x4; 4]) -> [u8; 16] {
-    let [a, b, c, d] = v.map(|v| (v + F32x4::splat(MAGIC)).bits());
-    // Of the sums' upper bits, those of `c` and `d` are shifted out; the others are a constant.
-    let rest = MAGIC.to_bits().wrapping_add(MAGIC.to_bits() << 8) as i32;
-    bytes((a + b.shift_left(8)) + (c.shift_left(16) + d.shift_left(24)) - I32x4::splat(rest))
+/// Sixteen quanta as four vectors, and back, with the constants for it. V8 makes a constant anew for each use, of three
+/// instructions, unless it does not know it.
+#[derive(Clone, Copy)]
+pub(crate) struct Quanta {
+    low: I32x4,
+    magic: F32x4,
+    rest: I32x4,
+}
+
+impl Quanta {
+    #[inline(always)]
+    pub fn new() -> Self {
+        // Of the upper bits of the sums in `join`, those of `c` and `d` are shifted out; these are the others.
+        let rest = MAGIC.to_bits().wrapping_add(MAGIC.to_bits() << 8) as i32;
+        let (low, magic, rest) = std::hint::black_box((255, MAGIC, rest));
+        Self { low: I32x4::splat(low), magic: F32x4::splat(magic), rest: I32x4::splat(rest) }
+    }
+
+    /// The bytes at 0, 4, 8, 12, those at 1, 5, 9, 13 and so on.
+    #[inline(always)]
+    pub fn split(self, quanta: &[u8; 16]) -> [I32x4; 4] {
+        form::split(quanta, self.low)
+    }
+
+    /// The opposite of [`Self::split`]: rounds half to even. The numbers are from 0 to 255.
+    #[inline(always)]
+    pub fn join(self, v: [F32x4; 4]) -> [u8; 16] {
+        let [a, b, c, d] = v.map(|v| (v + self.magic).bits());
+        bytes((a + b.shift_left(8)) + (c.shift_left(16) + d.shift_left(24)) - self.rest)
+    }
 }
 
 /// Sixteen floats as four vectors.
@@ -623,7 +665,8 @@ mod tests {
         assert_eq!(narrow(floats, -3), [0, 0, 0, 0, 251, 253, 253, 0, 255, 0, 0, 125, 0, 0, 0, 0]);
         let quanta: [u8; 16] = std::array::from_fn(|i| (i * 17) as u8);
         assert_eq!(narrow(widen(&quanta), 0), quanta);
-        assert_eq!(round_and_join(split(&quanta).map(F32x4::from_int)), quanta);
-        assert_eq!(round_and_join([0.5, 1.5, 254.5, 255.0].map(F32x4::splat)), [0, 2, 254, 255].repeat(4)[..]);
+        let to = Quanta::new();
+        assert_eq!(to.join(to.split(&quanta).map(F32x4::from_int)), quanta);
+        assert_eq!(to.join([0.5, 1.5, 254.5, 255.0].map(F32x4::splat)), [0, 2, 254, 255].repeat(4)[..]);
     }
 }
