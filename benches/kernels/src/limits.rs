@@ -64,7 +64,7 @@ limit!(limit_bytes, 6, i32x4_relaxed_dot_i8x16_i7x16_add);
 #[cfg(target_feature = "relaxed-simd")]
 #[unsafe(no_mangle)]
 pub extern "C" fn limit_maddubs(times: usize) -> i32 {
-    const ROWS: usize = 4;
+    const ROWS: usize = 3;
     let mut total = i32x4_splat(0);
     let ones = std::hint::black_box(i16x8_splat(1));
     for _ in 0..times {

@@ -29,7 +29,7 @@ impl ConvKernel {
             (Self::Product, Dot::Pairs) => "conv, pairs 5x8",
             (Self::Product, Dot::Usdot) => "conv, usdot 6x8",
             (Self::Product, Dot::Sdot) => "conv, sdot 6x8",
-            (Self::Product, Dot::Maddubs) => "conv, maddubs 4x8",
+            (Self::Product, Dot::Maddubs) => "conv, maddubs 3x8",
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The kernel for WebAssembly SIMD that runs programs: the relaxed sums of two products, and a model of them for tests.
 //!
-//! A tile of 4 x 8 needs 8 sums, 4 vectors of weights, 2 of activations, 1 product and the ones: just what V8's registers
-//! on x86-64 hold, see `simd`.
+//! A tile of 3 x 8 needs 6 sums, 4 vectors of weights, 2 of activations, 2 products and the ones: just what V8's registers
+//! on x86-64 hold, see `simd`. With a fourth row two sums are stored and loaded at each step, and where the stack happens
+//! to have them across two lines of the cache, which depends on who calls, that takes more time than all else.
 
 use core::arch::wasm32::*;
 
