@@ -182,13 +182,16 @@ impl Quantizer {
         let x = load_block(x);
         let clamp = |quotient: F32x4| quotient.nan_to_zero().at_least(self.low).at_most(self.high);
         if let Some(inverse) = self.inverse {
-            let quotients = x.map(|x| clamp(x * inverse));
-            // What is added is taken off again: the numbers as whole ones.
-            let shifted = quotients.map(|v| v + self.magic);
-            let off: [F32x4; 4] = std::array::from_fn(|i| (quotients[i] - (shifted[i] - self.magic)).abs());
-            let most = off[0].at_least(off[1]).at_least(off[2].at_least(off[3]));
+            let mut most = F32x4::splat(0.0);
+            let whole = x.map(|x| {
+                let quotient = clamp(x * inverse);
+                let shifted = quotient + self.magic;
+                // What was added is taken off again: the number as a whole one.
+                most = most.at_least((quotient - (shifted - self.magic)).abs());
+                shifted.bits() - self.magic.bits()
+            });
             if !F32x4::splat(DOUBT).lt(most).any() {
-                return narrow(shifted.map(|v| v.bits() - self.magic.bits()), self.zero_point);
+                return narrow(whole, self.zero_point);
             }
         }
         narrow(x.map(|x| clamp(x / self.scale).round_small()), self.zero_point)
@@ -288,6 +291,25 @@ mod tests {
                 let expected: Vec<f32> = q.iter().map(|&q| reference::dequantize(q as i32, params(p))).collect();
                 assert_eq!(back, expected, "{n} {p:?}");
             }
+        }
+    }
+
+    /// Where a product with the inverse of the scale could round to another integer than the quotient.
+    #[test]
+    fn near_the_middle_of_two_quanta() {
+        let axis = Axis { count: 1, inner: 0 };
+        for i in 0..400 {
+            let scale = 1e-4 * 1.037f32.powi(i);
+            let zero_point = (i * 37 % 256) as u8;
+            let middles = (-1..=255).map(|k| (k as f32 + 0.5 - zero_point as f32) * scale);
+            let x: Vec<f32> = middles
+                .flat_map(|x| (-4i32..=4).map(move |off| f32::from_bits(x.to_bits().wrapping_add_signed(off))))
+                .collect();
+            let mut q = vec![0; x.len()];
+            quantize(&x, &[scale], &[zero_point], axis, &mut q);
+            let p = params(Quantization { scale, zero_point });
+            let expected: Vec<u8> = x.iter().map(|&x| reference::quantize::<u8>(x, p)).collect();
+            assert_eq!(q, expected, "{scale}, {zero_point}");
         }
     }
 
