@@ -1,6 +1,6 @@
 //! From floats to quanta and back: `QuantizeLinear`, `DequantizeLinear`, `DynamicQuantizeLinear`.
 
-use super::lanes::{BLOCK, F32x4, I32x4, interleave_3, interleave_4, load_block, narrow, store_block, widen};
+use super::lanes::{BLOCK, F32x4, I32x4, load_block, narrow, store_block, widen};
 use super::{Axis, Quantization};
 
 /// `sat(rint(x / scale) + zero_point)`; NaN becomes the zero point.
@@ -14,45 +14,6 @@ pub fn quantize(x: &[f32], scales: &[f32], zero_points: &[u8], axis: Axis, y: &m
         let q = Quantizer::new(Quantization { scale: scales[p], zero_point: zero_points[p] });
         quantize_run(&x[at..][..n], q, &mut y[at..][..n]);
     });
-}
-
-/// [`quantize`] of `batch` images from planes, `[batch, channels, pixels]`, to pixels, `[batch, pixels, channels]`.
-///
-/// # Panics
-/// If the lengths of `x` and `y` are not those of the sizes.
-pub fn quantize_transposed(
-    x: &[f32],
-    batch: usize,
-    channels: usize,
-    pixels: usize,
-    parameters: Quantization,
-    y: &mut [u8],
-) {
-    let image = channels.checked_mul(pixels).expect("too large");
-    assert_eq!(image.checked_mul(batch), Some(x.len()), "length of x");
-    assert_eq!(x.len(), y.len(), "lengths differ");
-    if x.is_empty() {
-        return;
-    }
-    let q = Quantizer::new(parameters);
-    for (x, y) in x.chunks_exact(image).zip(y.chunks_exact_mut(image)) {
-        match channels {
-            1 => quantize_run(x, q, y),
-            3 => interleave(x, pixels, q, y, interleave_3),
-            4 => interleave(x, pixels, q, y, interleave_4),
-            _ => {
-                for (channel, plane) in x.chunks_exact(pixels).enumerate() {
-                    let mut quanta = [0; 256];
-                    for (i, part) in plane.chunks(256).enumerate() {
-                        quantize_run(part, q, &mut quanta[..part.len()]);
-                        for (j, &quantum) in quanta[..part.len()].iter().enumerate() {
-                            y[(i * 256 + j) * channels + channel] = quantum;
-                        }
-                    }
-                }
-            }
-        }
-    }
 }
 
 /// `(x - zero_point) * scale`, the difference in integers.
@@ -230,28 +191,6 @@ fn dequantize_run(x: &[u8], p: Quantization, y: &mut [f32]) {
     }
 }
 
-/// One image of `C` channels, [`BLOCK`] pixels at a time; `B = C * BLOCK`.
-#[inline(always)]
-fn interleave<const C: usize, const B: usize>(
-    x: &[f32],
-    pixels: usize,
-    q: Quantizer,
-    y: &mut [u8],
-    mix: impl Fn([[u8; BLOCK]; C]) -> [u8; B],
-) {
-    let planes: [&[f32]; C] = std::array::from_fn(|c| &x[c * pixels..][..pixels]);
-    let (blocks, rest) = y.as_chunks_mut::<B>();
-    for (i, block) in blocks.iter_mut().enumerate() {
-        let quanta = planes.map(|plane| q.block(plane[i * BLOCK..].first_chunk().expect("whole")));
-        *block = mix(quanta);
-    }
-    let at = blocks.len() * BLOCK;
-    let quanta = planes.map(|plane| q.part(&plane[at..]));
-    for (j, to) in rest.iter_mut().enumerate() {
-        *to = quanta[j % C][j / C];
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -340,25 +279,6 @@ mod tests {
                 assert_eq!(back[i], sums[i].wrapping_sub(offsets[p]) as f32 * scales[p]);
             }
         }
-    }
-
-    #[test]
-    fn planes_to_pixels() {
-        for channels in 1..7 {
-            for pixels in (1..40).chain([256, 300]) {
-                let x = floats(2 * channels * pixels);
-                for p in PARAMETERS {
-                    let mut y = vec![0; x.len()];
-                    quantize_transposed(&x, 2, channels, pixels, p, &mut y);
-                    for (i, &y) in y.iter().enumerate() {
-                        let (image, pixel, channel) = (i / (channels * pixels), i / channels % pixels, i % channels);
-                        let x = x[(image * channels + channel) * pixels + pixel];
-                        assert_eq!(y, reference::quantize::<u8>(x, params(p)));
-                    }
-                }
-            }
-        }
-        quantize_transposed(&[], 1, 3, 0, PARAMETERS[0], &mut []);
     }
 
     #[test]
