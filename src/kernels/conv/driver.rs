@@ -21,7 +21,7 @@ const PAIRS_ROWS: usize = 5;
 /// Rows of a tile of bytes.
 const BYTES_ROWS: usize = 6;
 /// Rows of a tile of bytes whose products are added up in 16 bits first.
-pub(super) const MADDUBS_ROWS: usize = 3;
+const MADDUBS_ROWS: usize = 3;
 /// Turns u8 into s8, less 128.
 pub(in crate::kernels) const SIGN: u8 = 0x80;
 /// Bytes of a block of rows to aim at.

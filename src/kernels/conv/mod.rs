@@ -385,6 +385,23 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn programs_are_for_some_rows_at_least() {
+        let with_rows = |rows: usize| {
+            let window = Window {
+                input: [1, rows, 1, 96],
+                output: [rows, 1],
+                kernel: [1, 1],
+                strides: [1, 1],
+                dilations: [1, 1],
+                pads: [0, 0],
+            };
+            let shape = ConvShape { window, channels: 16, groups: 1 };
+            ConvWeights::new(Dot::Maddubs, &shape, &[20; 96 * 16], &[]).dot
+        };
+        assert_eq!([3, 4].map(with_rows), [Dot::Pairs, Dot::Maddubs.compiled()]);
+    }
+
+    #[test]
     fn slices_too_short_are_refused() {
         // A panic would abort the wasm test.
         if cfg!(target_arch = "wasm32") {

@@ -1,7 +1,7 @@
 //! Constant weights, packed once, and what the epilogue needs of them.
 
 use super::Finish;
-use super::driver::{MADDUBS_ROWS, Right};
+use super::driver::Right;
 use super::finish::Kind;
 #[cfg(any(test, not(target_arch = "wasm32"), target_feature = "relaxed-simd"))]
 use super::program::Programs;
@@ -11,6 +11,8 @@ use crate::kernels::{Window, isa::Dot};
 pub(super) const PANEL: usize = 8;
 /// Programs are used only if they cost no more than so many parts of what [`super::kernel::Pairs`] cost.
 pub(super) const WORTH: f32 = 0.95;
+/// And only with so many rows.
+const PROGRAM_ROWS: usize = 4;
 
 /// Sizes of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -88,7 +90,7 @@ impl ConvWeights {
     pub fn new(dot: Dot, shape: &ConvShape, weights: &[i8], zero_points: &[i8]) -> Self {
         let mut packed = Self::panels(dot, shape, weights, zero_points);
         // With few rows it is the weights that take the time, and programs are larger.
-        let enough = packed.positions() >= MADDUBS_ROWS;
+        let enough = packed.positions() >= PROGRAM_ROWS;
         if packed.dot == Dot::Maddubs && !(enough && packed.program(WORTH)) {
             packed.dot = Dot::Pairs;
         }
