@@ -11,13 +11,13 @@ pub(crate) const BLOCK: usize = 16;
 
 /// `1.5 * 2^23`: an `f32` of up to `2^22` in magnitude, added to it, is rounded half to even to an integer, which then
 /// stands in the low bits of the sum.
-const MAGIC: f32 = 12_582_912.0;
+pub(super) const MAGIC: f32 = 12_582_912.0;
 
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod form {
     use core::arch::wasm32::*;
 
-    use crate::kernels::select::select;
+    use crate::kernels::vectors::select;
 
     #[derive(Clone, Copy)]
     pub struct F32x4(v128);

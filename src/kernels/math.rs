@@ -9,13 +9,11 @@
 use std::hint::black_box;
 
 use super::eights::{F32x8, I32x8};
+use super::lanes::MAGIC;
 
 /// ln 2 in two parts: the first has few bits, so its product with a small whole number is exact.
 const LN2_HIGH: f32 = 355.0 / 512.0;
 const LN2_LOW: f32 = -2.12194440e-4;
-
-/// `1.5 * 2^23`, added to a small number it rounds it half to even, and the low bits are the integer.
-const MAGIC: f32 = 12_582_912.0;
 
 /// Numbers as vectors, of which the compilers do not know the values.
 ///

@@ -25,13 +25,13 @@ pub mod pool;
 pub mod quantize;
 pub mod reduce;
 pub mod resize;
-#[cfg(target_arch = "wasm32")]
-mod select;
 pub mod softmax;
 mod strided;
 pub mod table;
 pub mod top_k;
 mod types;
+#[cfg(target_arch = "wasm32")]
+mod vectors;
 pub mod where_;
 
 pub use strided::Strided;

@@ -11,11 +11,10 @@
 use core::arch::wasm32::*;
 use std::mem::MaybeUninit;
 
-use super::driver::SIGN;
 use super::finish::Kind;
 use super::panel::{Panel, Pointer};
 use super::weights::PANEL;
-use crate::kernels::select::clamp;
+use crate::kernels::vectors::{Rounding, clamp, within_reach};
 
 /// Sums of one row and eight columns.
 pub(super) type Sums = [v128; 2];
@@ -227,20 +226,11 @@ pub(super) fn initial(bias: &[i32; PANEL]) -> Sums {
     unsafe { load_words(bias.as_ptr().cast()) }
 }
 
-/// 1.5 * 2^23: the sum of it and a number of magnitude up to 2^22 is that number rounded to an integer, half to even, in
-/// the low bits.
-const MAGIC: f32 = 12_582_912.0;
-
 /// The epilogue of a panel, what it needs of it for each tile at hand.
 pub(super) struct Epilogue<'a> {
     panel: &'a Panel<'a>,
     m: [v128; 2],
-    /// [`MAGIC`], and [`SIGN`] in each byte. V8 makes a constant anew for each use, of three instructions, unless it
-    /// does not know it.
-    magic: v128,
-    sign: v128,
-    /// The bits of a float behind the trick, less this, are the rounded number plus the zero point, less 128.
-    offset: v128,
+    rounding: Rounding,
     low: v128,
     high: v128,
 }
@@ -252,14 +242,11 @@ impl<'a> Epilogue<'a> {
             Kind::Quantized { zero_point, low, high, .. } => (zero_point, low, high),
             _ => (0, 0, 0),
         };
-        let [magic, sign] = std::hint::black_box([MAGIC.to_bits(), u32::from_ne_bytes([SIGN; 4])]);
         Self {
             panel,
             // SAFETY: eight elements.
             m: unsafe { load_words(panel.multipliers.as_ptr().cast()) },
-            magic: u32x4_splat(magic),
-            sign: u32x4_splat(sign),
-            offset: u32x4_splat(MAGIC.to_bits() + 128 - u32::from(zero_point)),
+            rounding: Rounding::new(zero_point),
             low: u8x16_splat(low),
             high: u8x16_splat(high),
         }
@@ -286,36 +273,33 @@ impl<'a> Epilogue<'a> {
         unsafe {
             match (panel.kind, panel.y) {
                 (Kind::Quantized { bounded, .. }, Pointer::Uint8(y)) => {
-                    let mut rows = Rows::<u8, M>::new(y, at, panel);
-                    let (to, stride) = rows.place();
+                    let mut target = Target::<u8, M>::new(y, at, panel);
+                    let (to, stride) = target.place();
                     if bounded {
                         self.quantize::<M>(sums, to, stride, |v| v);
                     } else {
-                        // Far beyond all quanta, near enough for the trick. No NaN and no zero is compared with another,
-                        // so that relaxed ones would give the same.
-                        let (least, most) = (f32x4_splat(-65536.0), f32x4_splat(65536.0));
-                        self.quantize::<M>(sums, to, stride, |v| f32x4_pmin(f32x4_pmax(v, least), most));
+                        self.quantize::<M>(sums, to, stride, within_reach);
                     }
-                    rows.written();
+                    target.written();
                 }
                 (Kind::Float { low, high }, Pointer::Float32(y)) => {
-                    let mut rows = Rows::<f32, M>::new(y, at, panel);
-                    let (to, stride) = rows.place();
+                    let mut target = Target::<f32, M>::new(y, at, panel);
+                    let (to, stride) = target.place();
                     if low == f32::NEG_INFINITY && high == f32::INFINITY {
                         self.floats::<M>(sums, to, stride, |v| v);
                     } else {
                         let (low, high) = (f32x4_splat(low), f32x4_splat(high));
                         self.floats::<M>(sums, to, stride, |v| clamp(v, low, high));
                     }
-                    rows.written();
+                    target.written();
                 }
                 (Kind::Integer, Pointer::Int32(y)) => {
-                    let mut rows = Rows::<i32, M>::new(y, at, panel);
-                    let (to, stride) = rows.place();
+                    let mut target = Target::<i32, M>::new(y, at, panel);
+                    let (to, stride) = target.place();
                     for (i, s) in sums.into_iter().enumerate() {
                         store_words(s, to.add(i * stride).cast());
                     }
-                    rows.written();
+                    target.written();
                 }
                 _ => unreachable!("the driver checks the type"),
             }
@@ -347,8 +331,6 @@ impl<'a> Epilogue<'a> {
 
     /// Rows of eight quanta, `stride` bytes apart.
     ///
-    /// They are narrowed as signed bytes: for unsigned ones LLVM 22 adds a minimum and a maximum.
-    ///
     /// # Safety
     ///
     /// They can be written at `to`.
@@ -367,10 +349,10 @@ impl<'a> Epilogue<'a> {
                 $(if $i < M {
                     let q = [0, 1].map(|h| {
                         let v = limit(f32x4_mul(f32x4_convert_i32x4(sums[$i % M][h]), self.m[h]));
-                        i32x4_sub(f32x4_add(v, self.magic), self.offset)
+                        self.rounding.signed(v)
                     });
                     let q = i16x8_narrow_i32x4(q[0], q[1]);
-                    let q = v128_xor(i8x16_narrow_i16x8(q, q), self.sign);
+                    let q = self.rounding.quanta(i8x16_narrow_i16x8(q, q));
                     let q = u8x16_min(u8x16_max(q, self.low), self.high);
                     // SAFETY: as the caller promises.
                     unsafe { v128_store64_lane::<0>(q, to.add($i * stride).cast()) }
@@ -382,14 +364,14 @@ impl<'a> Epilogue<'a> {
 }
 
 /// Where rows of eight elements go: to the output, or where there are fewer columns, to a copy first.
-struct Rows<T, const M: usize> {
+struct Target<T, const M: usize> {
     copy: MaybeUninit<[[T; PANEL]; M]>,
     y: *mut T,
     stride: usize,
     valid: usize,
 }
 
-impl<T: Copy, const M: usize> Rows<T, M> {
+impl<T: Copy, const M: usize> Target<T, M> {
     /// # Safety
     ///
     /// The valid elements of each row from `at` on lie inside of `y`.

@@ -6,8 +6,8 @@ use super::driver::{Lists, Pointer, SUMS};
 #[cfg(any(test, target_feature = "relaxed-simd"))]
 use super::kernel::{MOST_ROWS, Multiply};
 use super::weights::BLOCK;
-use crate::kernels::conv::{Kind, SIGN};
-use crate::kernels::select::clamp;
+use crate::kernels::conv::Kind;
+use crate::kernels::vectors::{Rounding, clamp, within_reach};
 
 #[cfg(test)]
 pub(super) use model::{Signed, Unsigned};
@@ -103,10 +103,6 @@ pub(super) unsafe fn interleave_fours(rows: &[*const u8; MOST_ROWS], to: *mut u8
     }
 }
 
-/// 1.5 * 2^23: the sum of it and a number of magnitude up to 2^22 is that number rounded to an integer, half to even, in
-/// the low bits.
-const MAGIC: f32 = 12_582_912.0;
-
 /// Finishes `count` positions of a block and stores the first `valid` channels of each, from element `at` of `y` on.
 ///
 /// # Safety
@@ -170,11 +166,7 @@ unsafe fn quantized<const BOUNDED: bool, const WHOLE: bool>(
     valid: usize,
 ) {
     let m = quarters(lists.multipliers);
-    // V8 makes a constant anew for each use, of three instructions, unless it does not know it.
-    let [magic, sign] = std::hint::black_box([MAGIC.to_bits(), u32::from_ne_bytes([SIGN; 4])]).map(|v| u32x4_splat(v));
-    // The bits of the sum, less this, are the rounded number plus the zero point, less 128: they are narrowed as signed
-    // bytes, as for unsigned ones LLVM 22 adds minima and maxima.
-    let offset = u32x4_splat(MAGIC.to_bits() + 128 - u32::from(zero_point));
+    let rounding = Rounding::new(zero_point);
     let (low, high) = (i16x8_splat(i16::from(low) - 128), i16x8_splat(i16::from(high) - 128));
     for p in 0..count {
         // Half after half, and few constants: all fits in the registers.
@@ -184,18 +176,16 @@ unsafe fn quantized<const BOUNDED: bool, const WHOLE: bool>(
                 let sum = unsafe { load(sums.add(p * SUMS + i * 16)) };
                 let mut v = f32x4_mul(f32x4_convert_i32x4(sum), m[i]);
                 if !BOUNDED {
-                    // Far beyond all quanta, near enough for the trick. No NaN and no zeros are compared, so that
-                    // relaxed ones would give the same.
-                    v = f32x4_pmin(f32x4_splat(65536.0), f32x4_pmax(f32x4_splat(-65536.0), v));
+                    v = within_reach(v);
                 }
-                i32x4_sub(f32x4_add(v, magic), offset)
+                rounding.signed(v)
             });
             // Clamped here: with nothing between the two steps of narrowing, LLVM 21 merges them, and then finds no
             // instruction for the result.
             i16x8_min(i16x8_max(i16x8_narrow_i32x4(a, b), low), high)
         };
         let first = half(0);
-        let q = v128_xor(i8x16_narrow_i16x8(first, half(2)), sign);
+        let q = rounding.quanta(i8x16_narrow_i16x8(first, half(2)));
         // SAFETY: as the caller promises.
         unsafe {
             let to = y.add(p * stride);
